@@ -1,0 +1,41 @@
+# `make help` lists the targets. Everything installs into .venv; nothing outside this folder is written.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export HF_HUB_OFFLINE := 1
+
+.PHONY: help install demo test check format perf clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	mkdir -p .types && ln -sfn .. .types/aotd
+	touch $@
+
+install: $(VENV)/.installed  ## build the environment in .venv
+
+demo: install  ## render the household world, answer its questions, show one trace
+	$(BIN)/aotd demo --out demo
+
+test: check  ## run the checks, then the tests
+	$(BIN)/python -m pytest -q
+
+check: install  ## lint, types, import layers, docstrings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/interrogate -q agent benchmarks cli prompts tools traces world tests
+
+format: install  ## rewrite the sources in the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+perf: install  ## measure the engine (benchmarks/perf)
+	$(BIN)/python -m aotd.benchmarks.perf.engine
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) .types build dist demo *.egg-info
