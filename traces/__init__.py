@@ -1,0 +1,1 @@
+"""Records, journal, STAR's graphs and vocabulary, and every view and export."""
