@@ -1,0 +1,1 @@
+"""Templates and worked example programs."""

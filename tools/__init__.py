@@ -1,0 +1,1 @@
+"""The program's functions and the models that answer them."""
