@@ -1,0 +1,1 @@
+"""Plan, check, run, write and verify: from a question to a checked chain of thought."""
