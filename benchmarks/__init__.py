@@ -1,0 +1,1 @@
+"""Datasets as questions, the symbolic executor, and measurements."""

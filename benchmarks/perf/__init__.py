@@ -1,0 +1,1 @@
+"""Performance measurements; run by hand, never asserted in a test."""

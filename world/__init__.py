@@ -1,0 +1,1 @@
+"""A small household world that renders videos and writes STAR-format annotation."""
