@@ -1,0 +1,60 @@
+"""The command `aotd`: one function per command, registered here.
+
+The only module that turns errors into one line and an exit code; the work is in the modules it names.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from aotd.agent.sandbox.host import SandboxUnavailable
+from aotd.cli import demo, generate, programs, reference, runs
+from aotd.cli.errors import BAD_INPUT, INTERRUPTED, RESUMABLE, UsageError
+from aotd.tools.batching import ModelDown
+from aotd.traces.journal import JournalError
+from aotd.traces.runs import RunError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="aotd",
+    help="Programs over vision tools for video question answering: run safely, traced, told as checked "
+    "chains of thought.\n\nStart with `aotd demo`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("generate")(generate.generate)
+app.command("resume")(generate.resume)
+app.command("plan")(generate.plan)
+app.command("show")(runs.show)
+app.command("report")(runs.report)
+app.command("export")(runs.export)
+app.command("schema")(reference.schema)
+app.command("prompt")(reference.prompt)
+app.command("check")(programs.check)
+app.command("exec")(programs.exec_program)
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """Run a command; an error that a person can mend is one line, not a traceback."""
+    try:
+        app(standalone_mode=True)
+    except (UsageError, JournalError, RunError, SandboxUnavailable) as error:
+        sys.exit(_tell(str(error), BAD_INPUT))
+    except ModelDown as error:
+        sys.exit(_tell(str(error), RESUMABLE))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(_tell("interrupted", INTERRUPTED))
+
+
+def _tell(message: str, code: int) -> int:
+    print(f"aotd: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,90 @@
+"""Looking at a run folder: `show`, `report`, `export`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from json import dumps
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from aotd.benchmarks.bound import BoundReport, beside_the_bound
+from aotd.benchmarks.star import load_star
+from aotd.cli.errors import UsageError
+from aotd.cli.settings import check_config
+from aotd.cli.views import bound_table, example_view, report_table
+from aotd.traces.export import export as write_export
+from aotd.traces.records import Example
+from aotd.traces.report import report as count
+from aotd.traces.runs import Run
+from aotd.traces.text import paper_text
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder")]
+
+
+class Format(StrEnum):
+    """File formats of `aotd export`."""
+
+    CANONICAL = "canonical"
+    AOTD = "aotd"
+
+
+def show(
+    folder: RunFolder,
+    question_id: Annotated[str, typer.Argument(help="Question to show")],
+    text: Annotated[bool, typer.Option("--text", help="Print the trace in the paper's text form")] = False,
+) -> None:
+    """Show one question: program with per-line status, calls, answer, chain of thought, verdicts."""
+    example = Run.open(folder).example(question_id)
+    if not text:
+        Console().print(example_view(example))
+    elif example.trace is None:
+        raise UsageError(f"{question_id} has no trace: it ended as {example.outcome}")
+    else:
+        print(paper_text(example.question, example.trace))
+
+
+def report(
+    folder: RunFolder,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables")] = False,
+    bound: Annotated[bool, typer.Option("--bound", help="Run STAR's own programs beside ours")] = False,
+) -> None:
+    """Count outcomes, accuracy, the funnel of kept chains of thought, and calls."""
+    run = Run.open(folder)
+    examples = run.examples()
+    counted = count(examples.values())
+    beside = _bound(run, examples) if bound else None
+    if json:
+        told = counted.model_dump(mode="json")
+        if beside is not None:
+            told["bound"] = beside.model_dump(mode="json")
+        print(dumps(told, indent=2))
+        return
+    Console().print(report_table(counted))
+    if beside is not None:
+        Console().print(bound_table(beside))
+
+
+def _bound(run: Run, examples: Mapping[str, Example]) -> BoundReport:
+    source = check_config(dict(run.config)).source
+    try:
+        items = load_star(Path(source.annotations))
+        return beside_the_bound(items, examples)
+    except ValueError as error:
+        raise UsageError(f"no bound: {error}") from None
+
+
+def export(
+    folder: RunFolder,
+    out: Annotated[Path, typer.Option(help="File to write")],
+    format: Annotated[Format, typer.Option(help="canonical: all of each example; aotd: conversations")],  # noqa: A002
+) -> None:
+    """Write a run's examples in a training or exchange format."""
+    try:
+        rows = write_export(Run.open(folder).examples().values(), format.value, out)
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror}") from None
+    print(f"{rows} rows written to {out}")
