@@ -34,6 +34,7 @@ def ask_all(
     model, rows = ScriptedSelector(script), []
 
     async def drive(backbone: Backbone) -> list[list[Any]]:
+        """Ask round by round."""
         front = Front(model, model.select, ANSWERS, backbone)
         return [
             await asyncio.gather(

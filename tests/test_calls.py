@@ -60,6 +60,7 @@ def run(
     )
 
     async def drive(device: ThreadPoolExecutor) -> Evidence:
+        """Use it on a loop."""
         toolbox = Toolbox(ORACLE, Backbone(Cache(10**6), device, lambda _: None, 16), models)
         return await use(toolbox.functions(TIMELINE, None))
 
@@ -101,6 +102,7 @@ def test_find_in_a_crop_looks_inside_the_crop_only() -> None:
     """A second Find keeps sightings whose centre lies in the crop, in pixels of the whole frame."""
 
     async def twice(functions: Functions) -> Evidence:
+        """Look in the near corner."""
         near = ROOT.model_copy(update={"crops": ((0, 0, 100, 100),) * 32})
         return await functions.Find(near, "cup")
 

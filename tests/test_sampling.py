@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aotd.tools.models import FrameRef
 from aotd.tools.sampling import (
     Timeline,
     keyframe_offset,
@@ -33,7 +34,7 @@ def test_sampling_is_the_papers_rule(frames: int, first: int, position: int) -> 
     timeline = Timeline(video="d", first=first, frames=frames)
     expected = first + math.floor(Fraction(position * frames, GRID))
     assert timeline.index(position) == expected
-    assert timeline.ref(position) == ("d", expected)
+    assert timeline.ref(position) == FrameRef(video="d", index=expected)
 
 
 @given(st.integers(GRID, 200_000), st.integers(0, GRID - 1))
