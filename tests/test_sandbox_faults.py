@@ -115,8 +115,7 @@ def test_processor_time_is_limited() -> None:
 
 def zygote(sandbox: Sandbox) -> int:
     """Process id of a sandbox's only zygote."""
-    pid = sandbox._all[0].pid
-    assert pid is not None
+    pid: int = _wait(lambda: sandbox._all[0].pid)
     return pid
 
 
@@ -195,7 +194,7 @@ def test_a_closed_sandbox_runs_nothing() -> None:
     sandbox = Sandbox(workers=1)
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(run, sandbox, LOOP)
-        _wait(lambda: sandbox._all[0].pid is not None and _children(zygote(sandbox)))
+        _wait(lambda: _children(zygote(sandbox)))
         sandbox.close()
         with pytest.raises(RuntimeError, match="closed"):
             waiting.result(timeout=10)
