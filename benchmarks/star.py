@@ -8,9 +8,6 @@ in, and the first fault stops the load with one line that names it. This file ru
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,6 +15,14 @@ from typing import Annotated, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from aotd.benchmarks.annotation import (
+    AnnotationError,
+    check_unique,
+    json_records,
+    parse_json,
+    read_table,
+    read_text,
+)
 from aotd.traces.records import Question
 from aotd.traces.situations import ReleaseFrame, SituationGraph, parse_situations
 
@@ -28,10 +33,6 @@ _ID: Final = re.compile(
 )
 _COLUMNS: Final = ("question_id", "video_name", "question", "answer_number")
 _FPS_NAMES: Final = ("classes/video_fps.json", "video_fps.json")
-
-
-class AnnotationError(ValueError):
-    """An annotation file that cannot be used; the message is one line and names the fault."""
 
 
 class Step(NamedTuple):
@@ -117,7 +118,7 @@ def load_star(path: Path, *, fps_file: Path | None = None) -> list[StarItem]:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise AnnotationError(f"{path}: STAR's annotation must be a .json or .csv file, not {path.suffix!r}")
-    text = _text(path, "give the path of STAR's annotation, such as STAR_val.json")
+    text = read_text(path, "give the path of STAR's annotation, such as STAR_val.json")
     rates = _frame_rates(path, fps_file)
     items = []
     for where, row in reader(path, text):
@@ -127,58 +128,23 @@ def load_star(path: Path, *, fps_file: Path | None = None) -> list[StarItem]:
             raise AnnotationError(f"{path}: {where}: {_complaint(error)}") from None
         except ValueError as error:
             raise AnnotationError(f"{path}: {where}: {error}") from None
-    _check_unique(path, items)
+    check_unique(path, (item.question for item in items))
     return items
-
-
-def _text(path: Path, mend: str) -> str:
-    """Read a text file whole."""
-    if not path.is_file():
-        raise AnnotationError(f"{path}: no such file; {mend}")
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise AnnotationError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise AnnotationError(f"{path}: not UTF-8 text") from None
-
-
-def _json(path: Path, text: str) -> object:
-    """Parse the text of a JSON file."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise AnnotationError(f"{path}: not JSON ({error})") from None
 
 
 def _read_json(path: Path, text: str) -> Iterable[tuple[str, object]]:
     """Give each record of the release with the name that an error calls it by."""
-    rows = _json(path, text)
-    if isinstance(rows, dict):
-        rows = [rows]
-    if not isinstance(rows, list):
-        raise AnnotationError(f"{path}: must hold a list of records, not {type(rows).__name__}")
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(json_records(path, text), 1):
         name = row.get("question_id") if isinstance(row, dict) else None
         yield f"record {name or number}", row
 
 
 def _read_csv(path: Path, text: str) -> Iterable[tuple[str, object]]:
     """Give each row of the question table in the release's layout."""
-    table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        columns = list(table.fieldnames or ())
-        options = [c for c in columns if re.fullmatch(r"a\d+", c)]
-        missing = [c for c in (*_COLUMNS, "a0", "a1") if c not in columns]
-        if missing:
-            raise AnnotationError(f"{path}: no column {', '.join(missing)}; it has {', '.join(columns)}")
-        for number, row in enumerate(table, 1):
-            where = f"record {row['question_id'] or number}"
-            if None in row or None in row.values():
-                raise AnnotationError(f"{path}: {where}: row {number} must have {len(columns)} fields")
-            yield where, _release_row(f"{path}: {where}", row, [row[c] for c in options])
-    except csv.Error as error:
-        raise AnnotationError(f"{path}: line {table.line_num}: not CSV ({error})") from None
+    table = read_table(path, text, (*_COLUMNS, "a0", "a1"), lambda row: row["question_id"])
+    options = [c for c in table.columns if re.fullmatch(r"a\d+", c)]
+    for where, row in table.rows:
+        yield where, _release_row(f"{path}: {where}", row, [row[c] for c in options])
 
 
 def _release_row(where: str, row: Mapping[str, str], options: list[str]) -> dict[str, object]:
@@ -251,24 +217,15 @@ def _complaint(error: ValidationError) -> str:
     return f"{field or 'the record'}: {first['msg']}{found}"
 
 
-def _check_unique(path: Path, items: Iterable[StarItem]) -> None:
-    """Refuse an id that two records share."""
-    seen: dict[str, int] = {}
-    for number, item in enumerate(items, 1):
-        first = seen.setdefault(item.question.id, number)
-        if first != number:
-            raise AnnotationError(
-                f"{path}: record {item.question.id}: duplicate id, at records {first} and {number}"
-            )
-
-
 def _frame_rates(path: Path, fps_file: Path | None) -> dict[str, float]:
     """Give the frames per second by video id; none at all when no file tells."""
     beside = [path.parent / name for name in _FPS_NAMES]
     source = fps_file or next((p for p in beside if p.is_file()), None)
     if source is None:
         return {}
-    table = _json(source, _text(source, "give --fps a JSON file that maps ID.mp4 to frames per second"))
+    table = parse_json(
+        source, read_text(source, "give --fps a JSON file that maps ID.mp4 to frames per second")
+    )
     if not isinstance(table, dict):
         raise AnnotationError(f"{source}: must map ID.mp4 to frames per second, not {type(table).__name__}")
     for video, fps in table.items():

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from aotd.benchmarks.annotation import json_records
 from aotd.benchmarks.star import AnnotationError, Step, load_star
 
 HEADER = ",video_name,question,answer_number,question_id,question_type,a0,a1,a2,a3,answer"
@@ -310,3 +313,23 @@ def test_the_real_val_split_has_its_published_size(data: Path) -> None:
     }
     assert items[0].question.fps == 17.653
     assert len(items) == 7098
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.lists(st.text())), max_size=5
+    )
+)
+def test_records_of_a_list_are_those_of_the_whole(records: list[dict[str, object]]) -> None:
+    """Reading a list record by record gives what reading it whole gives, however it is spaced."""
+    for text in (json.dumps(records), json.dumps(records, indent=1), f" \n{json.dumps(records)}\n "):
+        assert list(json_records(Path("x.json"), text)) == records
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[", "[{}", "[{},]", "[{} {}]", "[{}]]", "[,]", "[{}] x", "3", '"x"', "{"]
+)
+def test_a_broken_list_of_records_is_refused(text: str) -> None:
+    """What is not JSON, or not a list of records, is one line that names the file."""
+    with pytest.raises(AnnotationError, match=r"^x\.json: [^\n]+$"):
+        list(json_records(Path("x.json"), text))

@@ -9,6 +9,7 @@ import pickle
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -16,8 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aotd.tools.library import Library
 from aotd.tools.sampling import keyframe_offset
-from aotd.tools.video import Probe, VideoError, find_video, open_video, probe, read_frames
+from aotd.tools.video import Probe, Reader, VideoError, find_video, probe, read_frames
 from aotd.traces.outcomes import Outcome
 from aotd.traces.records import Question
 
@@ -238,7 +240,7 @@ def test_the_records_clip_may_lie_beside_the_annotation(tmp_path: Path) -> None:
     (annotation / "v1.mp4").touch()
     assert find_video(videos, asked, annotation_folder=annotation) is None
     write_video(annotation / "clips" / "c.mp4", 5)
-    video = open_video(videos, asked, annotation_folder=annotation)
+    video = Library(videos, annotation).open(asked)
     assert video.path is not None
     assert (videos / video.path).samefile(annotation / "clips" / "c.mp4")
     assert video.found_as == "clip"
@@ -267,7 +269,7 @@ def test_absolute_names_find_nothing_and_links_are_followed(tmp_path: Path) -> N
 def test_a_missing_video_names_the_question_and_what_was_tried(tmp_path: Path) -> None:
     """The error for a missing video says in one line which question, which folder and which names."""
     with pytest.raises(VideoError) as caught:
-        open_video(tmp_path, question(clip_file="clips/c.mp4", span=(1.0, 2.5)))
+        Library(tmp_path).open(question(clip_file="clips/c.mp4", span=(1.0, 2.5)))
     assert caught.value.outcome is Outcome.MISSING_VIDEO
     for part in ["question q1", str(tmp_path), "clips/c", "v1_1.0_2.5", "v1_1_2.5", "q1", "v1", ".webm"]:
         assert part in str(caught.value)
@@ -277,7 +279,7 @@ def test_a_missing_video_names_the_question_and_what_was_tried(tmp_path: Path) -
 def test_an_opened_video_is_described(tmp_path: Path) -> None:
     """A video's record holds its counted frames, size, rate, relative path and the file's SHA-256."""
     path = write_video(tmp_path / "v1.mp4", 7)
-    video = open_video(tmp_path, question())
+    video = Library(tmp_path).open(question())
     assert (video.id, video.path, video.found_as) == ("v1", "v1.mp4", "video")
     assert (video.width, video.height, video.fps, video.frames) == (WIDTH, HEIGHT, 25.0, 7)
     assert video.digest == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -329,7 +331,7 @@ def test_star_questions_find_their_clips(data: Path) -> None:
     found = [find_video(data / "videos", q, annotation_folder=star) for q in asked]
     assert found == [(star / q.clip_file, "clip") if q.clip_file else None for q in asked]
     assert len(found) - found.count(None) == 75
-    video = open_video(star, asked[0])
+    video = Library(star).open(asked[0])
     assert video.digest == digests[str(video.path)]
 
 
@@ -348,3 +350,23 @@ def test_star_keyframes_are_found_to_the_pixel(data: Path) -> None:
             np.testing.assert_array_equal(pixels, np.asarray(Image.open(picture).convert("RGB")))
             compared += 1
     assert compared == 18
+
+
+def test_a_file_is_opened_once_for_many_questions(tmp_path: Path) -> None:
+    """Questions asked at once about one file share one decoding, and a broken file fails for each of them."""
+    write_video(tmp_path / "v1.mp4", 3)
+    opened: list[Path] = []
+
+    def count(path: Path) -> Probe:
+        opened.append(path)
+        return probe(path)
+
+    library = Library(tmp_path, reader=Reader(count, read_frames))
+    with ThreadPoolExecutor(4) as threads:
+        videos = list(threads.map(lambda n: library.open(question(id=f"q{n}")), range(8)))
+    assert {v.frames for v in videos} == {3}
+    assert opened == [tmp_path / "v1.mp4"]
+    (tmp_path / "v2.mp4").write_bytes(b"no video")
+    for _ in range(2):
+        with pytest.raises(VideoError, match=r"v2\.mp4"):
+            library.open(question(video_id="v2"))

@@ -1,29 +1,43 @@
-"""Video files: finding a question's file, counting its frames and reading some of them, by PyAV.
+"""Video files: finding a question's file, counting its frames and reading some of them.
 
 Frame numbers are counts of decoded frames from 0; headers are not trusted, since files cut without
 re-encoding carry edit lists and half of their packets never show. Names from annotation and the content of
-files are untrusted: a name cannot leave its folder, and a file cannot make the reader open another. This
-file does not choose frames (`aotd.tools.sampling` does), keeps nothing in memory between calls, and does
-not cut, scale or write video.
+files are untrusted: a name cannot leave its folder, and a file cannot make the reader open another. PyAV
+decodes here; `aotd.tools.decord_reader` gives a second `Reader`. This file does not choose frames
+(`aotd.tools.sampling` does), keeps nothing in memory between calls, and does not cut, scale or write video.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from aotd.traces.outcomes import Outcome
-from aotd.traces.records import Question, Video
+from aotd.traces.records import Question
 
 if TYPE_CHECKING:
     import av
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["EXTENSIONS", "FoundAs", "Probe", "VideoError", "find_video", "open_video", "probe", "read_frames"]
+__all__ = [
+    "EXTENSIONS",
+    "PYAV",
+    "FoundAs",
+    "Probe",
+    "Reader",
+    "VideoError",
+    "find_video",
+    "inspect",
+    "missing",
+    "open_container",
+    "probe",
+    "read_frames",
+    "unreadable",
+]
 
 FoundAs = Literal["clip", "segment", "question", "video"]
 
@@ -81,39 +95,6 @@ def find_video(
             if path is not None:
                 return path, found_as
     return None
-
-
-def open_video(folder: Path, question: Question, *, annotation_folder: Path | None = None) -> Video:
-    """Find a question's video, decode it once to count its frames, and take its digest.
-
-    Returns
-    -------
-    Video
-        `path` is relative to `folder`, and climbs out of it only for a clip found beside the annotation:
-        `folder / video.path` is the file.
-
-    Raises
-    ------
-    VideoError
-        missing-video or unreadable-video.
-    """
-    found = find_video(folder, question, annotation_folder=annotation_folder)
-    if found is None:
-        tried = dict.fromkeys(name.rpartition(".")[0] for name, _ in _names(question))
-        raise VideoError(
-            Outcome.MISSING_VIDEO,
-            f"question {question.id}: {folder} holds none of {', '.join(tried)} "
-            f"({' '.join(EXTENSIONS)}); add the file or give another --videos folder",
-        )
-    path, found_as = found
-    seen = probe(path)
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise _unreadable(path, f"cannot be read: {error.strerror}") from error
-    relative = Path(os.path.relpath(path, folder)).as_posix()
-    return Video(id=question.video_id, digest=digest, path=relative, found_as=found_as, **seen._asdict())
 
 
 def probe(path: Path) -> Probe:
@@ -184,6 +165,45 @@ def read_frames(path: Path, indices: Sequence[int]) -> NDArray[np.uint8]:
     return pixels
 
 
+class Reader(NamedTuple):
+    """What decodes files; whichever it is, numbers and pixels of frames are the same."""
+
+    probe: Callable[[Path], Probe]
+    """As `probe`."""
+    read_frames: Callable[[Path, Sequence[int]], NDArray[np.uint8]]
+    """As `read_frames`."""
+
+
+PYAV: Final = Reader(probe, read_frames)
+"""The reader of this file."""
+
+
+def inspect(path: Path, reader: Reader = PYAV) -> tuple[Probe, str]:
+    """Decode a file once to count its frames, and take its digest (SHA-256, hex).
+
+    Raises
+    ------
+    VideoError
+        unreadable-video.
+    """
+    seen = reader.probe(path)
+    try:
+        with path.open("rb") as file:
+            return seen, hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, f"cannot be read: {error.strerror}") from error
+
+
+def missing(folder: Path, question: Question) -> VideoError:
+    """Make the error that says which names were looked for."""
+    tried = dict.fromkeys(name.rpartition(".")[0] for name, _ in _names(question))
+    return VideoError(
+        Outcome.MISSING_VIDEO,
+        f"question {question.id}: {folder} holds none of {', '.join(tried)} "
+        f"({' '.join(EXTENSIONS)}); add the file or give another --videos folder",
+    )
+
+
 class _Shape(NamedTuple):
     """How the first frame lies: its size as coded, and quarter turns counter-clockwise to show it."""
 
@@ -212,14 +232,9 @@ def _decode(path: Path) -> Iterator[_Decoded]:
     """
     import av
 
-    av.logging.set_level(av.logging.PANIC)  # the decoders' chatter; errors still arrive as exceptions
-    options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
     frames, bad = 0, ""
     try:
-        # Titles in old files are often not UTF-8; they are not our concern.
-        with av.open(str(path), options=options, metadata_errors="replace") as container:
-            if not container.streams.video:
-                raise _unreadable(path, "holds no video stream")
+        with open_container(path) as container:
             stream = container.streams.video[0]
             fps = float(stream.average_rate) if stream.average_rate else None
             for packet in container.demux(stream):
@@ -229,7 +244,7 @@ def _decode(path: Path) -> Iterator[_Decoded]:
                     bad = bad or f"packet after frame {frames} does not decode ({error.strerror})"
                     continue
                 if bad and packet.size:
-                    raise _unreadable(path, f"damaged: a {bad}, but later ones do")
+                    raise unreadable(path, f"damaged: a {bad}, but later ones do")
                 for frame in batch:
                     frames += 1
                     yield _Decoded(frame, fps)
@@ -237,11 +252,34 @@ def _decode(path: Path) -> Iterator[_Decoded]:
         # Demuxing can fail at the cut of a file that was cut short; what came before still counts.
         bad = bad or f"cannot be read: {error.strerror or error}"
     if frames == 0:
-        raise _unreadable(path, bad or "no frame decodes")
+        raise unreadable(path, bad or "no frame decodes")
 
 
-def _unreadable(path: Path, reason: str) -> VideoError:
-    """Name the file, the reason and the mend."""
+def open_container(path: Path) -> av.container.InputContainer:
+    """Open a file that holds video and cannot point at other files; close it after use.
+
+    Raises
+    ------
+    VideoError
+        unreadable-video: no such container, or no video in it.
+    """
+    import av
+
+    av.logging.set_level(av.logging.PANIC)  # the decoders' chatter; errors still arrive as exceptions
+    options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
+    try:
+        # Titles in old files are often not UTF-8; they are not our concern.
+        container = av.open(str(path), options=options, metadata_errors="replace")
+    except (av.FFmpegError, OSError) as error:
+        raise unreadable(path, f"cannot be read: {error.strerror or error}") from error
+    if not container.streams.video:
+        container.close()
+        raise unreadable(path, "holds no video stream")
+    return container
+
+
+def unreadable(path: Path, reason: str) -> VideoError:
+    """Make the error that names the file, the reason and the mend."""
     return VideoError(
         Outcome.UNREADABLE_VIDEO,
         f"{path}: {reason}; fetch the file again, or re-encode it with ffmpeg",

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from sys import intern
 from typing import Annotated, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, Strict
@@ -166,9 +167,10 @@ def _keyframe(number: int, frame: ReleaseFrame, where: str) -> Keyframe:
     _check_known(where, "relation", relations, RELATIONS)
     return Keyframe(
         number,
-        tuple(actions),
-        tuple((relation, _other(pair, where)) for relation, pair in zip(relations, pairs, strict=True)),
-        tuple((label, box and _rounded(box)) for label, box in zip(labels, boxes, strict=True)),
+        # The same few ids stand in every frame of every graph: one text each is enough.
+        tuple(intern(a) for a in actions),
+        tuple((intern(r), intern(_other(pair, where))) for r, pair in zip(relations, pairs, strict=True)),
+        tuple((intern(label), box and _rounded(box)) for label, box in zip(labels, boxes, strict=True)),
     )
 
 
