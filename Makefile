@@ -36,6 +36,7 @@ format: install  ## rewrite the sources in the house format
 
 perf: install  ## measure the engine (benchmarks/perf)
 	$(BIN)/python -m aotd.benchmarks.perf.engine
+	$(BIN)/python -m aotd.benchmarks.perf.schedule
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .types build dist demo *.egg-info

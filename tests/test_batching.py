@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from aotd.tools.batching import Backbone, Front, ModelDown
 from aotd.tools.cache import Cache
+from aotd.tools.device import Device
 from aotd.tools.models import Choice, SelectRequest, ToolError
 from aotd.tools.scripted import ScriptedSelector
 from aotd.traces.runs import ModelCall
@@ -44,7 +45,7 @@ def ask_all(
         ]
 
     with ThreadPoolExecutor(1) as device:
-        backbone = Backbone(Cache(cache_bytes), device, rows.append, batch_items=8, wait=no_wait)
+        backbone = Backbone(Cache(cache_bytes), Device(device), rows.append, batch_items=8, wait=no_wait)
         return asyncio.run(drive(backbone)), model, rows
 
 
@@ -114,19 +115,28 @@ def test_a_fault_of_ours_reaches_everyone_who_waits() -> None:
 )
 def test_cache_gives_what_was_put_last_or_nothing(puts: list[tuple[str, str]], limit: int) -> None:
     """Whatever was dropped, a key never gives another key's or an older answer."""
-    cache, newest = Cache(limit), {}
+    cache, newest = Cache(limit), dict[str, bytes]()
     for key, text in puts:
-        cache.put(key, text)
-        newest[key] = text
-        assert cache.get(key) == text
+        cache.put(key, text.encode())
+        newest[key] = text.encode()
+        assert cache.get(key) == text.encode()
     assert all(cache.get(key) in (None, text) for key, text in newest.items())
 
 
 def test_cache_drops_what_was_not_used_for_longest() -> None:
     """Room is made by dropping the entry that was neither put nor read for longest."""
-    cache = Cache(3 * 210)
+    cache = Cache(3 * 1300)
     for key in "abc":
-        cache.put(key, "x" * 10)
+        cache.put(key, b"x" * 1000)
     cache.get("a")
-    cache.put("d", "x" * 10)
+    cache.put("d", b"x" * 1000)
     assert [cache.get(k) is not None for k in "abcd"] == [True, False, True, True]
+
+
+def test_an_answer_put_again_takes_room_once() -> None:
+    """Replacing an entry over and over drops no other."""
+    cache = Cache(3 * 1300)
+    cache.put("a", b"x" * 1000)
+    for _ in range(20):
+        cache.put("b", b"x" * 1000)
+    assert cache.get("a") == b"x" * 1000

@@ -18,6 +18,7 @@ from aotd.tools.batching import Backbone
 from aotd.tools.build import IncompatibleModels, Models, Toolbox
 from aotd.tools.cache import Cache
 from aotd.tools.calls import EmptyClip, Evidence, Functions, ToolFailed, trim
+from aotd.tools.device import Device
 from aotd.tools.models import Choice, Detection, DetectRequest, Moment, ToolError, VideoAnswer, VideoRequest
 from aotd.tools.sampling import Timeline, root_clip
 from aotd.tools.scripted import ScriptedDetector, ScriptedGrounder, ScriptedSelector, ScriptedVideoModel
@@ -61,7 +62,7 @@ def run(
 
     async def drive(device: ThreadPoolExecutor) -> Evidence:
         """Use it on a loop."""
-        toolbox = Toolbox(ORACLE, Backbone(Cache(10**6), device, lambda _: None, 16), models)
+        toolbox = Toolbox(ORACLE, Backbone(Cache(10**6), Device(device), lambda _: None, 16), models)
         return await use(toolbox.functions(TIMELINE, None))
 
     with ThreadPoolExecutor(1) as device:
@@ -209,7 +210,7 @@ def test_an_oracle_of_the_future_beside_a_model_of_pixels_is_refused() -> None:
     camera.reads_pixels = True
     models = Models(camera, None, None, ScriptedSelector(lambda _: Choice(text=None)))
     with ThreadPoolExecutor(1) as device:
-        backbone = Backbone(Cache(1000), device, lambda _: None, 16)
+        backbone = Backbone(Cache(1000), Device(device), lambda _: None, 16)
         with pytest.raises(IncompatibleModels, match=r"oracle.future=true beside scripted/detector"):
             Toolbox(ORACLE, backbone, models)
         past = ORACLE.model_copy(update={"oracle": ORACLE.oracle.model_copy(update={"future": False})})

@@ -17,11 +17,11 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final, NamedTuple, Self
 
 from aotd.traces.records import SCHEMA_VERSION
 
-__all__ = ["Journal", "JournalError", "read_journal"]
+__all__ = ["Journal", "JournalError", "Placed", "read_journal", "read_placed"]
 
 _BLOCK: Final = 1 << 16
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -29,6 +29,14 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 class JournalError(Exception):
     """A journal that cannot be read or written, told in one line."""
+
+
+class Placed(NamedTuple):
+    """A row and where it stands in its file, in bytes; the newline belongs to it."""
+
+    offset: int
+    length: int
+    row: dict[str, Any]
 
 
 class Journal:
@@ -144,6 +152,22 @@ def read_journal(path: Path, kind: str) -> Iterator[dict[str, Any]]:
         When the file cannot be read, is no journal of this kind and schema version, or a line before the
         last is no JSON object.
     """
+    for placed in read_placed(path, kind):
+        yield placed.row
+
+
+def read_placed(path: Path, kind: str, start: int = 0) -> Iterator[Placed]:
+    """Read rows and where they stand, from byte `start` on; errors as `read_journal`.
+
+    Parameters
+    ----------
+    path
+        The journal.
+    kind
+        What its rows are.
+    start
+        Where a line begins: 0, or the end of a row that was read before.
+    """
     try:
         file = path.open("rb")
     except OSError as error:
@@ -152,17 +176,18 @@ def read_journal(path: Path, kind: str) -> Iterator[dict[str, Any]]:
         end = _sound_end(file)
         _check_header(file, end, path, kind)
         file.seek(0)
-        number = 0
-        while file.tell() < end:
-            number += 1
-            row = _row(file.readline())
+        offset = max(start, len(file.readline()) if end else 0)
+        file.seek(offset)
+        while offset < end:
+            line = file.readline()
+            row = _row(line)
             if row is None:
                 raise JournalError(
-                    f"{path}, line {number}: not a JSON object; the file was damaged or edited: "
-                    "delete this line to lose only its row"
+                    f"{path}, line {_line_number(file, offset)}: not a JSON object; the file was damaged or "
+                    "edited: delete this line to lose only its row"
                 )
-            if number > 1:
-                yield row
+            yield Placed(offset, len(line), row)
+            offset += len(line)
 
 
 def _header(kind: str) -> bytes:
@@ -212,6 +237,17 @@ def _line_start(file: BinaryIO, end: int) -> int:
             return begin + newline + 1
         end = begin
     return 0
+
+
+def _line_number(file: BinaryIO, offset: int) -> int:
+    """Count the lines up to the one that begins at `offset`, the first being 1."""
+    file.seek(0)
+    number = 1
+    while offset > 0:
+        block = file.read(min(_BLOCK, offset))
+        number += block.count(b"\n")
+        offset -= len(block)
+    return number
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
