@@ -15,13 +15,21 @@ from aotd.tools.models import (
     GroundRequest,
     ModelIdentity,
     Moment,
+    Reply,
     SelectRequest,
+    TextRequest,
     ToolError,
     VideoAnswer,
     VideoRequest,
 )
 
-__all__ = ["ScriptedDetector", "ScriptedGrounder", "ScriptedSelector", "ScriptedVideoModel"]
+__all__ = [
+    "ScriptedDetector",
+    "ScriptedGrounder",
+    "ScriptedSelector",
+    "ScriptedTextModel",
+    "ScriptedVideoModel",
+]
 
 
 class ScriptedDetector:
@@ -83,6 +91,22 @@ class ScriptedSelector:
         self._script = script
 
     def select(self, requests: Sequence[SelectRequest]) -> Sequence[Choice | ToolError]:
+        """Answer each request from the script."""
+        self.batches.append(len(requests))
+        return [self._script(r) for r in requests]
+
+
+class ScriptedTextModel:
+    """A chat model that answers from a function."""
+
+    reads_pixels = False
+
+    def __init__(self, script: Callable[[TextRequest], Reply | ToolError]) -> None:
+        self.identity = ModelIdentity(id="scripted/text")
+        self.batches: list[int] = []
+        self._script = script
+
+    def complete(self, requests: Sequence[TextRequest]) -> Sequence[Reply | ToolError]:
         """Answer each request from the script."""
         self.batches.append(len(requests))
         return [self._script(r) for r in requests]
