@@ -1,43 +1,70 @@
-"""Exports of examples as JSONL: our canonical row, and the training records of AoTD (CVPR 2025).
+"""Exports of examples: which rows a format has, and files that are whole or not there.
 
-Rows are pure views of an `Example`, sorted by question id; times, cache hits and hosts are left out, so
-equal runs export equal files. Video paths stay relative. This file reads no run and no video.
+Rows are pure views of an `Example`, sorted by question id; times, cache hits and hosts are left out, so equal
+runs export equal files. The formats themselves are in `export_canonical`, `export_chat` and `export_hub`.
+This file reads no run and no video.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, TextIO
 
-from aotd.traces.answers import letter, match_option, render
-from aotd.traces.handles import clip_argument, clips
-from aotd.traces.records import GRID, Call, Clip, Example, Question, Trace
+from aotd.traces.export_canonical import canonical_row
+from aotd.traces.export_chat import aotd_row, llama_row, messages_row, swift_row
+from aotd.traces.export_hub import write_hub
+from aotd.traces.export_llama import dataset_info, with_entry
+from aotd.traces.export_samples import AOTD_SUFFIXES, Sample, Suffixes, samples
+from aotd.traces.records import Example
 
-__all__ = ["AOTD_SUFFIXES", "Suffixes", "aotd_rows", "canonical_row", "export"]
+__all__ = [
+    "AOTD_SUFFIXES",
+    "ExportError",
+    "FormatName",
+    "Suffixes",
+    "aotd_rows",
+    "canonical_row",
+    "export",
+    "remarks",
+]
 
+FormatName = Literal["canonical", "aotd", "messages", "ms-swift", "llama-factory", "parquet"]
 Row = dict[str, Any]
 
-
-class Suffixes(NamedTuple):
-    """What a training question ends with: it tells the student which kind of reply is wanted."""
-
-    choice: str
-    open: str
-    rationale: str
+_WEIGHTED: Final = frozenset({"messages", "ms-swift", "parquet"})
+"""Formats with a place for the weight of a sample's loss."""
+_SPANLESS: Final = frozenset({"aotd", "ms-swift", "llama-factory"})
+"""Formats that cannot say which part of a video is asked about."""
 
 
-AOTD_SUFFIXES: Final = Suffixes(
-    choice="Answer with the option's letter from the given choices directly and only give the best option.",
-    open="Answer in one word or phrase.",
-    rationale="Explain the rationale to answer the question.",
-)
-"""AoTD's own suffixes, word for word: students trained on either set understand the other's prompts."""
+class ExportError(ValueError):
+    """Options that do not fit the format, told in one line."""
 
 
-def export(examples: Iterable[Example], fmt: Literal["canonical", "aotd"], out: Path) -> int:
-    """Write the rows of all examples to `out` as JSONL, whole or not at all.
+def export(
+    examples: Iterable[Example],
+    fmt: FormatName,
+    out: Path,
+    *,
+    videos: Path | None = None,
+    loss_weight: float | None = None,
+) -> int:
+    """Write the rows of all examples to `out`, whole or not at all.
+
+    Parameters
+    ----------
+    fmt
+        `canonical` and `parquet` hold everything (the latter training samples as well), the others training
+        samples only. `parquet` makes a folder; `llama-factory` also describes the file in
+        `dataset_info.json` beside it.
+    videos
+        Folder of videos: paths become absolute ones under it. By default they are relative.
+    loss_weight
+        Weight of a rationale's loss where a label's is 1: the paper's lambda, which is 1 by default.
 
     Returns
     -------
@@ -46,139 +73,116 @@ def export(examples: Iterable[Example], fmt: Literal["canonical", "aotd"], out: 
 
     Raises
     ------
+    ExportError
+        If an option does not fit the format.
+    InfoError
+        If an existing `dataset_info.json` cannot take the entry.
+    PyarrowMissing
+        If `parquet` is asked for without pyarrow.
     OSError
         If the file cannot be written; an older file at `out` then stays as it was.
     """
+    _check_options(fmt, out, videos, loss_weight)
     ordered = sorted(examples, key=lambda example: example.question.id)
-    rows = [row for example in ordered for row in _rows(example, fmt)]
-    draft = out.with_name(f".{out.name}.part")
-    try:
-        with draft.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
-    return len(rows)
-
-
-def _rows(example: Example, fmt: Literal["canonical", "aotd"]) -> list[Row]:
-    return [canonical_row(example)] if fmt == "canonical" else aotd_rows(example)
-
-
-def canonical_row(example: Example) -> Row:
-    """Return everything about an example that is the same whenever it is made.
-
-    `clip` is the question's span and `frame_times` the times of frames 0 to 31, all in seconds of the
-    original video. `frames` of a step are those that it looked at.
-    """
-    question, trace = example.question, example.trace
-    index = _truth(question)
-    return {
-        "id": question.id,
-        "dataset": question.dataset,
-        "video_id": question.video_id,
-        "video": _video(example),
-        "clip": list(question.span) if question.span else None,
-        "frame_times": _times(trace),
-        "question": question.text,
-        "options": None if question.options is None else list(question.options),
-        "answer": None if question.answer is None else {"index": index, "text": question.answer},
-        "question_type": question.type,
-        "program": example.program,
-        "program_output": None if trace is None or trace.answer is None else render(trace.answer),
-        "outcome": str(example.outcome),
-        "trace": [] if trace is None else _steps(trace),
-        "cot": None if example.rationale is None else example.rationale.text,
-        "verdict": {
-            "kept": example.kept,
-            "dropped": example.dropped,
-            "checks": {v.check: {"passed": v.passed, "reason": v.reason} for v in example.verdicts},
-        },
-        "models": dict(example.provenance.models),
-        "prompt_hashes": dict(example.provenance.prompts),
-        "config_hash": example.provenance.run,
-        "future_visible": trace is not None and trace.future_visible,
-    }
-
-
-def _video(example: Example) -> str | None:
-    """Return the relative path of the video, as it was found or else as the record names it."""
-    found = example.trace.video.path if example.trace else None
-    return found or example.question.clip_file
-
-
-def _truth(question: Question) -> int | None:
-    """Return the index of the right option, if one has the true text."""
-    if question.options is None or question.answer is None:
-        return None
-    parsed = match_option(question.answer, question.options)
-    return parsed.index if parsed.rule == "exact" else None
-
-
-def _steps(trace: Trace) -> list[Row]:
-    named = clips(trace)
-    return [_step(call, named) for call in trace.calls]
-
-
-def _step(call: Call, named: dict[str, Clip]) -> Row:
-    output: Any = call.result
-    if isinstance(output, Clip):
-        output = {"clip": f"clip{call.number}", "frames": list(output.grid_ids)}
-    looked_at = named.get(clip_argument(call) or "")
-    return {
-        "step": call.number,
-        "line": call.line,
-        "tool": call.function,
-        "args": dict(call.args),
-        "output": output,
-        "frames": list(looked_at.grid_ids) if looked_at else [],
-        "boxes": [
-            {"frame": s.frame, "name": s.name, "box": list(s.box), "score": s.score} for s in call.sightings
-        ],
-        "error": None if call.error is None else {"kind": call.error.kind, "message": call.error.message},
-    }
-
-
-def _times(trace: Trace | None) -> list[float] | None:
-    """Return the time of each grid position, to the millisecond; None when the span is not known."""
-    if trace is None or trace.span is None:
-        return None
-    start, end = trace.span
-    return [round(start + position * (end - start) / GRID, 3) for position in range(GRID)]
+    if fmt == "parquet":
+        return write_hub(ordered, out, 1.0 if loss_weight is None else loss_weight)
+    described = with_entry(out) if fmt == "llama-factory" else None
+    rows = (row for example in ordered for row in _rows(example, fmt, videos, loss_weight))
+    with _whole(out) as file:
+        count = _write(file, rows, array=out.suffix == ".json" and fmt == "llama-factory")
+    if described is not None:
+        with _whole(dataset_info(out)) as file:
+            file.write(described)
+    return count
 
 
 def aotd_rows(example: Example, suffixes: Suffixes = AOTD_SUFFIXES) -> list[Row]:
-    """Return the training records of an example: one for its label, one for its chain of thought.
+    """Return AoTD's training records of an example: one for its label, one for its chain of thought.
 
-    The label record needs a known answer (with options, one that is among them), the rationale record a kept
-    chain of thought. Without a known file the video path is AoTD's own convention, `{video_id}.mp4`.
+    See `aotd.traces.export_samples.samples` for which of them it has.
     """
-    question = example.question
-    video = _video(example) or f"{question.video_id}.mp4"
-    index = _truth(question)
-    label = question.answer if question.options is None else None if index is None else letter(index)
-    rows = []
-    if label is not None:
-        suffix = suffixes.open if question.options is None else suffixes.choice
-        rows.append(_conversation(video, _asked(question, suffix), label))
-    if example.kept and example.rationale is not None:
-        rows.append(_conversation(video, _asked(question, suffixes.rationale), example.rationale.text))
-    return rows
+    return [aotd_row(sample) for sample in samples(example, suffixes)]
 
 
-def _asked(question: Question, suffix: str) -> str:
-    lines = [f"Question: {question.text}"]
-    if question.options is not None:
-        options = (f"({letter(index)}) {option}" for index, option in enumerate(question.options))
-        lines += ["Options:", *options]
-    return "\n".join([*lines, suffix])
+def remarks(examples: Iterable[Example], fmt: FormatName, loss_weight: float | None = None) -> list[str]:
+    """Say what a reader of the exported rows must know and cannot see, in one line each."""
+    if fmt == "canonical":
+        return []
+    told = [sample for example in examples for sample in samples(example)]
+    marked = sum(sample.marks > 0 for sample in told)
+    parts = sum(sample.span is not None for sample in told)
+    said = []
+    if marked:
+        said.append(f"{marked} samples held marks such as <video> in their texts; they are written [video]")
+    if parts and fmt in _SPANLESS:
+        said.append(
+            f"{parts} samples ask about a part of their video, which {fmt} cannot say: "
+            "cut the videos to their spans, or training shows the whole files"
+        )
+    if fmt == "ms-swift" and loss_weight not in (None, 0, 1):
+        said.append("train with --is_binary_loss_scale false, or ms-swift ignores the weights")
+    return said
 
 
-def _conversation(video: str, asked: str, said: str) -> Row:
-    return {
-        "video_path": video,
-        "conversation": [
-            {"role": "user", "content": [{"type": "text", "text": asked}, {"type": "video"}]},
-            {"role": "assistant", "content": [{"type": "text", "text": said}]},
-        ],
-    }
+def _check_options(fmt: FormatName, out: Path, videos: Path | None, loss_weight: float | None) -> None:
+    if videos is not None and fmt in ("canonical", "parquet"):
+        raise ExportError(f"{fmt} keeps the paths of videos relative: leave out --absolute")
+    if loss_weight is not None and fmt not in _WEIGHTED:
+        known = ", ".join(sorted(_WEIGHTED))
+        raise ExportError(f"{fmt} has no place for --loss-weight; these have: {known}")
+    if loss_weight is not None and not (math.isfinite(loss_weight) and loss_weight >= 0):
+        raise ExportError(f"--loss-weight {loss_weight}: give a number from 0")
+    if fmt == "llama-factory" and out.suffix not in (".json", ".jsonl"):
+        raise ExportError(f"{out}: LLaMA-Factory knows files by their ending, give .jsonl or .json")
+    if fmt == "llama-factory" and out == dataset_info(out):
+        raise ExportError(f"{out} is where LLaMA-Factory describes its data: give --out another name")
+
+
+def _rows(example: Example, fmt: FormatName, videos: Path | None, loss_weight: float | None) -> Iterator[Row]:
+    if fmt == "canonical":
+        yield canonical_row(example)
+        return
+    for sample in samples(example):
+        yield _row(sample if videos is None else _placed(sample, videos), fmt, loss_weight)
+
+
+def _row(sample: Sample, fmt: FormatName, loss_weight: float | None) -> Row:
+    weight = None if loss_weight is None else loss_weight if sample.kind == "rationale" else 1.0
+    match fmt:
+        case "aotd":
+            return aotd_row(sample)
+        case "messages":
+            return messages_row(sample, 1.0 if weight is None else weight)
+        case "ms-swift":
+            return swift_row(sample, weight)
+        case "llama-factory":
+            return llama_row(sample)
+        case _:
+            raise ExportError(f"{fmt} has no rows of training samples")
+
+
+def _placed(sample: Sample, videos: Path) -> Sample:
+    return sample._replace(video=str(videos.absolute() / sample.video))
+
+
+def _write(file: TextIO, rows: Iterable[Row], *, array: bool) -> int:
+    """Write one row per line, as JSONL or as the lines of one JSON array."""
+    count = 0
+    for count, row in enumerate(rows, start=1):
+        lead = "" if not array else "[\n" if count == 1 else ",\n"
+        file.write(lead + json.dumps(row, ensure_ascii=False, allow_nan=False) + ("" if array else "\n"))
+    if array:
+        file.write("\n]\n" if count else "[]\n")
+    return count
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[TextIO]:
+    """Open a file that takes the place of `out` when it is done, and leaves no trace when it fails."""
+    draft = out.with_name(f".{out.name}.part")
+    try:
+        with draft.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)

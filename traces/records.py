@@ -282,6 +282,10 @@ class Verdict(Record):
     check: str
     passed: bool
     reason: str
+    raw: str | None = None
+    """A judging model's own words."""
+    prompt: str | None = None
+    """Hash of the prompt that it was given."""
 
 
 class Provenance(Record):

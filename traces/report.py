@@ -12,22 +12,41 @@ from collections.abc import Iterable, Sequence
 from aotd.traces.outcomes import RIGHT, SCORED, Outcome
 from aotd.traces.records import Example, Record
 
-__all__ = ["Calls", "Funnel", "OfType", "Report", "report"]
+__all__ = ["Calls", "Funnel", "OfType", "Repair", "Report", "report"]
 
 UNTYPED = "untyped"
 """Questions whose dataset gives no type."""
 
 
 class Funnel(Record):
-    """How many questions came how far; each step counts only what passed the one before."""
+    """How many questions came how far; each step counts only what passed the one before.
+
+    A check that was never made on a chain did not stop it.
+    """
 
     right: int
     converted: int
     """A chain of thought was written."""
     faithful: int
     """It passed the check `faithful`."""
+    complete: int
+    """It passed the check `complete`."""
+    judged: int
+    """A judge passed it, or none was asked."""
     kept: int
     """It passed every check and may be used for training."""
+
+
+class Repair(Record):
+    """Programs that went back to their planner."""
+
+    tried: int
+    """Questions with more than one program."""
+    scored: int
+    """Those of them whose answer was scored."""
+    right: int
+    accuracy_without: float | None
+    """Share of right answers that a first program gave, among questions whose answer is known."""
 
 
 class OfType(Record):
@@ -65,6 +84,7 @@ class Report(Record):
     """`right / scored`."""
     macro: float | None
     """Mean of the types' accuracies: what papers on STAR call the average."""
+    repair: Repair
     funnel: Funnel
     by_type: dict[str, OfType]
     calls: dict[str, Calls]
@@ -90,6 +110,7 @@ def report(examples: Iterable[Example]) -> Report:
         accuracy_all=_share(right, gold),
         accuracy_answered=_share(right, scored),
         macro=sum(known) / len(known) if known else None,
+        repair=_repair(rows, gold),
         funnel=_funnel(rows),
         by_type=by_type,
         calls=_calls(rows),
@@ -125,9 +146,30 @@ def _share(part: int, whole: int) -> float | None:
 def _funnel(examples: Sequence[Example]) -> Funnel:
     right = [example for example in examples if example.outcome in RIGHT]
     converted = [example for example in right if example.rationale is not None]
-    faithful = [e for e in converted if any(v.check == "faithful" and v.passed for v in e.verdicts)]
-    kept = [example for example in faithful if example.kept]
-    return Funnel(right=len(right), converted=len(converted), faithful=len(faithful), kept=len(kept))
+    left, passed = converted, []
+    for check in ("faithful", "complete", "judge"):
+        left = [e for e in left if all(v.passed for v in e.verdicts if v.check == check)]
+        passed.append(len(left))
+    faithful, complete, judged = passed
+    return Funnel(
+        right=len(right),
+        converted=len(converted),
+        faithful=faithful,
+        complete=complete,
+        judged=judged,
+        kept=sum(example.kept for example in left),
+    )
+
+
+def _repair(examples: Sequence[Example], gold: int) -> Repair:
+    """Count repairs; an outcome says by itself whether a first program reached it."""
+    tried = [example for example in examples if len(example.attempts) > 1]
+    return Repair(
+        tried=len(tried),
+        scored=sum(example.outcome in SCORED for example in tried),
+        right=sum(example.outcome in RIGHT for example in tried),
+        accuracy_without=_share(sum(e.outcome is Outcome.RIGHT for e in examples), gold),
+    )
 
 
 def _calls(examples: Sequence[Example]) -> dict[str, Calls]:

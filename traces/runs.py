@@ -6,7 +6,7 @@
     calls.jsonl      one `ModelCall` per row: the truth from which any index of answers is rebuilt
 
 This file reads and writes that folder. It runs nothing, draws no views, and changes neither config nor
-manifest once they are written.
+manifest once they are written, but for the usage of language models.
 """
 
 from __future__ import annotations
@@ -39,9 +39,20 @@ __all__ = [
     "RunError",
     "RunWriter",
     "new_manifest",
+    "software",
 ]
 
-_PACKAGES: Final = ("aotd", "av", "numpy", "pillow", "pydantic", "RestrictedPython", "torch", "transformers")
+_PACKAGES: Final = (
+    "aotd",
+    "av",
+    "numpy",
+    "openai",
+    "pillow",
+    "pydantic",
+    "RestrictedPython",
+    "torch",
+    "transformers",
+)
 
 _SECRET: Final = re.compile(
     r"(^|_)(api_?key|(access|private|secret)_?key|secret|token|pass(word|wd|phrase)|credentials?|authorization)$"
@@ -95,7 +106,9 @@ class Manifest(Record):
     config_hash: str
     annotation: Annotation | None = None
     counts: dict[str, int] = {}
-    """What was read, such as questions, and keyframes left out."""
+    """What was read, such as questions."""
+    usage: dict[str, JsonValue] = {}
+    """Requests, tokens, seconds and cost of language models by role, over all sittings so far."""
 
 
 def new_manifest(
@@ -121,7 +134,7 @@ def new_manifest(
         source = Annotation(name=annotation.name, sha256=digest)
     return Manifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        software=_software(),
+        software=software(),
         revision=_revision(Path(__file__).resolve().parents[1]),
         models=dict(models),
         prompts=dict(prompts),
@@ -161,10 +174,7 @@ class Run:
             run = cls(folder, config, manifest)
             with run.writer():
                 pass
-            # Last, and whole or not at all: a folder with a manifest is a run.
-            draft = folder / "manifest.json.part"
-            draft.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            draft.replace(_manifest_path(folder))
+            _write_manifest(folder, manifest)  # last: a folder with a manifest is a run
         except OSError as error:
             raise RunError(f"{folder}: a run cannot be written here: {error.strerror}") from error
         return run
@@ -239,6 +249,14 @@ class Run:
             except ValidationError as error:
                 raise RunError(f"{path}, line {number}: {_first(error)}; delete this line") from error
 
+    def write_usage(self, usage: Mapping[str, Record]) -> None:
+        """Put the language models' usage into the manifest, in place of what stood there."""
+        told = {role: used.model_dump(mode="json") for role, used in usage.items()}
+        try:
+            _write_manifest(self.folder, self.manifest.model_copy(update={"usage": told}))
+        except OSError as error:
+            raise RunError(f"{self.folder}: the manifest cannot be written: {error.strerror}") from error
+
     @contextmanager
     def writer(self) -> Iterator[RunWriter]:
         """Open the run for its one writer; a JournalError says so if another process is writing it."""
@@ -275,6 +293,13 @@ class RunWriter:
         self._examples.sync()
 
 
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write it whole or not at all."""
+    draft = folder / "manifest.json.part"
+    draft.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    draft.replace(_manifest_path(folder))
+
+
 def _manifest_path(folder: Path) -> Path:
     """Name the file that makes a folder a run."""
     return folder / "manifest.json"
@@ -307,7 +332,8 @@ def _refuse_secrets(value: JsonValue | Mapping[str, JsonValue], name: str) -> No
         )
 
 
-def _software() -> dict[str, str]:
+def software() -> dict[str, str]:
+    """Versions of Python and of the packages that matter here."""
     """Read the versions of Python and of the packages that are installed."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
