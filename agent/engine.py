@@ -1,54 +1,43 @@
-"""Compose a pipeline from a run's settings, by hand: planner, tools, sandbox, writer.
+"""Compose a pipeline from a run's settings, by hand: planner, tools, sandbox, writer, judges.
 
-The threads and processes live as long as the `with` block. Loads no questions and writes no file.
+Threads, processes and connections live as long as the `with` block. Loads no questions and writes no file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from aotd.agent.config import PlannerConfig, RunConfig
+from aotd.agent.config import PlannerConfig, RunConfig, SourceConfig, WriterConfig
 from aotd.agent.grammar import GrammarPlanner
+from aotd.agent.judge import AnswerJudge, Judge
+from aotd.agent.llm_planner import LlmPlanner
 from aotd.agent.pipeline import Pipeline
 from aotd.agent.plan import Planner, RecordedPlanner
-from aotd.agent.prepare import Places
 from aotd.agent.run import Runner
 from aotd.agent.sandbox.host import Sandbox
-from aotd.agent.write import TemplateWriter
+from aotd.agent.servers import Servers
+from aotd.agent.tell import Teller
+from aotd.agent.write import TemplateWriter, Writer
 from aotd.tools.batching import Backbone
 from aotd.tools.build import Models, Toolbox
 from aotd.tools.cache import Cache
+from aotd.tools.device import Device
+from aotd.tools.library import Library
+from aotd.tools.selector import RuleSelector
+from aotd.tools.video import PYAV
 from aotd.traces.records import Provenance
 from aotd.traces.runs import ModelCall
 
-__all__ = ["engine", "make_planner"]
-
-
-def make_planner(config: PlannerConfig) -> Planner:
-    """Make the configured planner.
-
-    Raises
-    ------
-    ValueError
-        If recorded programs are wanted and the file is not named, cannot be read or is malformed.
-    """
-    if config.kind == "grammar":
-        return GrammarPlanner()
-    if config.path is None:
-        raise ValueError("planner.kind=recorded needs planner.path=FILE, a JSONL of question_id and source")
-    try:
-        return RecordedPlanner(Path(config.path))
-    except OSError as error:
-        raise ValueError(f"cannot read recorded programs {config.path}: {error.strerror}") from None
+__all__ = ["engine"]
 
 
 @contextmanager
 def engine(
     config: RunConfig,
-    planner: Planner,
+    planner: Planner | None,
     cache: Cache,
     record: Callable[[ModelCall], None],
     models: Models | None = None,
@@ -60,31 +49,106 @@ def engine(
     config
         The run's settings.
     planner
-        Writes the programs.
+        Writes the programs; None for the configured one.
     cache
         Model answers that are known already.
     record
         Takes every new model answer to the journal.
     models
         Models to use instead of the configured ones.
+
+    Raises
+    ------
+    ValueError
+        If the settings lack something, such as the server of a language model.
     """
-    with (
-        Sandbox(config.sandbox, workers=config.workers) as sandbox,
-        ThreadPoolExecutor(config.workers, "sandbox") as threads,
-        ThreadPoolExecutor(1, "device") as device,
-    ):
-        writer = TemplateWriter()
-        toolbox = Toolbox(config, Backbone(cache, device, record, config.functions.batch_items), models)
-        source = config.source
-        roles = {**toolbox.identities(), "planner": planner.identity, "writer": writer.identity}
+    with ExitStack() as stack:
+        sandbox = stack.enter_context(Sandbox(config.sandbox, workers=config.workers))
+        threads = stack.enter_context(ThreadPoolExecutor(config.workers, "sandbox"))
+        device = Device(stack.enter_context(ThreadPoolExecutor(1, "device")))
+        settings = config.functions
+        backbone = Backbone(cache, device, record, settings.batch_items, patience=settings.patience_seconds)
+        servers = stack.enter_context(Servers(config.text, backbone))
+        toolbox = _toolbox(config, backbone, servers, models)
+        planner = planner or _planner(config.planner, servers)
+        writer = _writer(config.writer, servers)
+        judge, answer_judge = _judges(config, servers)
+        asked: dict[str, Planner | Writer | Judge | AnswerJudge | None] = {
+            "planner": planner,
+            "writer": writer,
+            "judge": judge,
+            "answer_judge": answer_judge,
+        }
+        roles = {role: part.identity for role, part in asked.items() if part is not None}
+        prompts = {
+            f"{role}/{name}": digest
+            for role, part in asked.items()
+            if part is not None
+            for name, digest in part.prompts.items()
+        }
         yield Pipeline(
             planner=planner,
             toolbox=toolbox,
             runner=Runner(sandbox, threads),
-            writer=writer,
-            places=Places(Path(source.videos) if source.videos else None, Path(source.annotations).parent),
-            provenance=Provenance(run=config.digest, models=roles),
+            teller=Teller(writer, judge, config.allow_future),
+            answer_judge=answer_judge,
+            library=_library(config.source),
+            provenance=Provenance(
+                run=config.digest, models={**toolbox.identities(), **roles}, prompts=prompts
+            ),
             future=toolbox.reads_graphs and config.oracle.future,
-            allow_future=config.allow_future,
+            repairs=config.repairs,
             live_programs=config.live_programs,
         )
+
+
+def _planner(config: PlannerConfig, servers: Servers) -> Planner:
+    if config.kind == "llm":
+        return LlmPlanner(servers.role("planner"))
+    if config.kind == "grammar":
+        return GrammarPlanner()
+    if config.path is None:
+        raise ValueError("planner.kind=recorded needs planner.path=FILE, a JSONL of question_id and source")
+    try:
+        return RecordedPlanner(Path(config.path))
+    except OSError as error:
+        raise ValueError(f"cannot read recorded programs {config.path}: {error.strerror}") from None
+
+
+def _writer(config: WriterConfig, servers: Servers) -> Writer:
+    if config.kind == "template":
+        return TemplateWriter()
+    from aotd.agent.llm_writer import LlmWriter
+
+    return LlmWriter(servers.role("writer"))
+
+
+def _toolbox(config: RunConfig, backbone: Backbone, servers: Servers, models: Models | None) -> Toolbox:
+    if models is not None or config.selector.kind == "rule":
+        return Toolbox(config, backbone, models or Models(None, None, None, RuleSelector()))
+    from aotd.tools.llm_selector import LlmSelector
+
+    selector = LlmSelector(servers.model("selector"))
+    return Toolbox(
+        config, backbone, Models(None, None, None, selector), selects_on=servers.backbone("selector")
+    )
+
+
+def _judges(config: RunConfig, servers: Servers) -> tuple[Judge | None, AnswerJudge | None]:
+    if config.judge.kind == "none":
+        return None, None
+    from aotd.agent.judge import LlmAnswerJudge, LlmJudge
+
+    role = servers.role("judge")
+    return LlmJudge(role, show_gold=config.judge.show_gold), LlmAnswerJudge(role)
+
+
+def _library(source: SourceConfig) -> Library | None:
+    if source.videos is None:
+        return None
+    reader = PYAV
+    if source.reader == "decord":
+        from aotd.tools.decord_reader import decord_reader
+
+        reader = decord_reader()
+    return Library(Path(source.videos), Path(source.annotations).parent, reader)

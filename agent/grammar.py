@@ -8,14 +8,14 @@ enters a program only as words of the vocabulary or as a quoted literal.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
 from aotd.agent.general_program import general_program
 from aotd.agent.plan import Planned
 from aotd.agent.star_programs import Reading, star_program
-from aotd.traces.records import Question
+from aotd.traces.records import Attempt, Question
 from aotd.traces.star_phrases import Phrase, parse_phrase, relation_phrase
 
 __all__ = ["GrammarPlanner", "template_of"]
@@ -54,19 +54,20 @@ class GrammarPlanner:
     @property
     def identity(self) -> str:
         """The planner's name and the version of its programs."""
-        return "grammar/1"
+        return "grammar/2"
 
-    def plan(self, questions: Sequence[Question]) -> Sequence[Planned]:
-        """Write a program for each question; the detail names its template, or `general`."""
-        return [_plan(question) for question in questions]
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """None."""
+        return {}
 
-
-def _plan(question: Question) -> Planned:
-    reading = _read(question.text)
-    options = question.options is not None
-    if reading is None:
-        return Planned(general_program(question.text, options=options), None, "general")
-    return Planned(star_program(reading._replace(options=options)), None, reading.template)
+    async def plan(self, question: Question, attempts: Sequence[Attempt] = ()) -> Planned:
+        """Write the question's one program; the detail names its template, or `general`."""
+        reading = _read(question.text)
+        options = question.options is not None
+        if reading is None:
+            return Planned(general_program(question.text, options=options), None, "general")
+        return Planned(star_program(reading._replace(options=options)), None, reading.template)
 
 
 def template_of(text: str) -> str | None:

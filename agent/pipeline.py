@@ -2,6 +2,7 @@
 
     Question --plan--> Program --run--> Trace --write--> Rationale --verify--> Verdicts --> Example
 
+A program that is refused or fails goes back to its planner with the reason, a bounded number of times.
 Questions go through in order of their videos, many at once; every one ends in one outcome and one row of the
 run folder. Stopping is safe at any moment: what is recorded is done, the rest is done by the next call.
 This file opens no file and prints nothing.
@@ -13,33 +14,34 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from aotd.agent.judge import AnswerJudge
 from aotd.agent.plan import Planned, Planner
-from aotd.agent.prepare import Fault, Places, Scene, prepare
+from aotd.agent.prepare import Fault, Scene, prepare
 from aotd.agent.run import Runner, run_program
 from aotd.agent.sandbox.host import Inputs
-from aotd.agent.score import Scored, score
-from aotd.agent.verify import check_answer, check_faithful
-from aotd.agent.write import TemplateWriter
+from aotd.agent.score import Scored, judged, score
+from aotd.agent.tell import Teller, Told
+from aotd.agent.verify import check_answer
 from aotd.tools.build import Toolbox
-from aotd.traces.outcomes import RIGHT, Outcome
-from aotd.traces.records import (
-    Attempt,
-    Example,
-    Provenance,
-    Question,
-    Rationale,
-    Reason,
-    Refusal,
-    Trace,
-    Verdict,
-)
+from aotd.tools.library import Library
+from aotd.traces.answers import render
+from aotd.traces.outcomes import GROUPS, Outcome
+from aotd.traces.records import Attempt, Example, Provenance, Question, Reason, Refusal, Trace, Verdict
 from aotd.traces.situations import SituationGraph
-from aotd.traces.star_vocabulary import OBJECT_NAMES
 
-__all__ = ["Item", "Pipeline", "Told"]
+__all__ = ["Item", "Pipeline"]
 
-PLAN_BATCH = 64
-"""Questions planned at once."""
+_REPAIRABLE = {
+    *GROUPS["planner"],
+    Outcome.PROGRAM_EXCEPTION,
+    Outcome.TIMEOUT,
+    Outcome.MEMORY,
+    Outcome.BUDGET,
+    Outcome.NO_RETURN,
+    Outcome.ANSWER_UNPARSEABLE,
+    Outcome.NOT_AN_OPTION,
+}
+"""Outcomes that are the program's fault; whether its answer is right is never told to a planner."""
 
 
 class Item(NamedTuple):
@@ -49,28 +51,21 @@ class Item(NamedTuple):
     graph: SituationGraph | None
 
 
-class Told(NamedTuple):
-    """A chain of thought, what the checks found, and whether it is kept."""
-
-    rationale: Rationale | None = None
-    verdicts: tuple[Verdict, ...] = ()
-    kept: bool = False
-    dropped: str = ""
-
-
 class Pipeline(NamedTuple):
-    """Everything that a run needs, composed by the caller."""
+    """Everything that a run needs, composed by `aotd.agent.engine`."""
 
     planner: Planner
     toolbox: Toolbox
     runner: Runner
-    writer: TemplateWriter
-    places: Places
+    teller: Teller
+    answer_judge: AnswerJudge | None
+    library: Library | None
+    """The run's videos; without it no video is opened."""
     provenance: Provenance
     future: bool
     """Oracles may see annotation after a question's end."""
-    allow_future: bool
-    """Chains of thought of such questions are kept."""
+    repairs: int
+    """Times that a program may be sent back to its planner."""
     live_programs: int
 
     async def generate(
@@ -82,49 +77,47 @@ class Pipeline(NamedTuple):
         answer, ends it at once; nothing recorded is lost.
         """
         places = asyncio.Semaphore(self.live_programs)
-        ordered = sorted(items, key=lambda item: item.question.video_id)
         async with asyncio.TaskGroup() as group:
-            for begin in range(0, len(ordered), PLAN_BATCH):
-                batch = ordered[begin : begin + PLAN_BATCH]
-                plans = await self._plan([item.question for item in batch])
-                for item, planned in zip(batch, plans, strict=True):
-                    await places.acquire()
-                    if stop.is_set():
-                        return
-                    task = group.create_task(self._finish(item, planned, record))
-                    task.add_done_callback(lambda _: places.release())
+            for item in sorted(items, key=lambda item: item.question.video_id):
+                await places.acquire()
+                if stop.is_set():
+                    return
+                task = group.create_task(self._finish(item, record))
+                task.add_done_callback(lambda _: places.release())
 
-    async def _plan(self, questions: Sequence[Question]) -> Sequence[Planned]:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, self.planner.plan, questions)
+    async def _finish(self, item: Item, record: Callable[[Example], None]) -> None:
+        record(await self.answer(item))
 
-    async def _finish(self, item: Item, planned: Planned, record: Callable[[Example], None]) -> None:
-        record(await self.answer(item, planned))
-
-    async def answer(self, item: Item, planned: Planned) -> Example:
-        """Take one planned question to its outcome."""
+    async def answer(self, item: Item) -> Example:
+        """Take one question to its outcome."""
         question = item.question
         loop = asyncio.get_running_loop()
         scene = await loop.run_in_executor(
-            None, lambda: prepare(question, item.graph, self.places, future=self.future)
+            None, lambda: prepare(question, item.graph, self.library, future=self.future)
         )
         if isinstance(scene, Fault):
-            return self._example(question, (), Scored(scene.outcome, None, scene.detail))
+            return self._example(question, [], Scored(scene.outcome, None, scene.detail))
+        attempts: list[Attempt] = []
+        while True:
+            planned = await self.planner.plan(question, tuple(attempts))
+            if attempts and planned.source in (None, attempts[-1].program):
+                break  # the planner has nothing else to offer
+            attempts.append(await self._attempt(scene, planned))
+            scored = _scored(question, attempts)
+            if scored.outcome not in _REPAIRABLE or len(attempts) > self.repairs:
+                break
+        trace = attempts[-1].trace
+        if trace is None:
+            return self._example(question, attempts, scored)
+        return await self._told(question, trace, attempts, scored)
+
+    async def _attempt(self, scene: Scene, planned: Planned) -> Attempt:
+        """Check a program and, unless it is refused, run it."""
         if planned.source is None:
             outcome = planned.failure or Outcome.NO_RESPONSE
-            return self._example(question, (), Scored(outcome, None, planned.detail))
-        attempt = await self.attempt(scene, planned.source)
-        if attempt.trace is None:
-            refusal = attempt.refusal
-            outcome = refusal.outcome if refusal else Outcome.BREAKS_CONTRACT
-            detail = refusal.reasons[0].message if refusal and refusal.reasons else ""
-            return self._example(question, (attempt,), Scored(outcome, None, detail))
-        scored = score(question, attempt.trace)
-        return self._example(question, (attempt,), scored, self.tell(question, attempt.trace, scored))
-
-    async def attempt(self, scene: Scene, program: str) -> Attempt:
-        """Check a program and, unless it is refused, run it."""
-        question = scene.question
+            reason = Reason(line=None, kind="planner", message=planned.detail)
+            return Attempt(program="", refusal=Refusal(outcome=outcome, reasons=(reason,)))
+        question, program = scene.question, planned.source
         inputs = Inputs(frames=scene.clip.grid_ids, query=question.text, possible_answers=question.options)
         loop = asyncio.get_running_loop()
         reasons = await loop.run_in_executor(self.runner.threads, self.runner.sandbox.check, program, inputs)
@@ -133,30 +126,25 @@ class Pipeline(NamedTuple):
         functions = self.toolbox.functions(scene.timeline, scene.sheet)
         return Attempt(program=program, trace=await run_program(program, scene, functions, self.runner))
 
-    def tell(self, question: Question, trace: Trace, scored: Scored) -> Told:
-        """Write the chain of thought of a right answer and check it."""
-        answered = check_answer(question, trace, scored)
-        if scored.outcome not in RIGHT:
-            return Told(verdicts=(answered,), dropped=f"the answer is {scored.outcome}")
-        rationale = self.writer.write(question, trace)
-        verdicts = (answered, check_faithful(question, trace, rationale, OBJECT_NAMES))
-        failed = [v for v in verdicts if not v.passed]
-        dropped = ""
-        if failed:
-            dropped = f"{failed[0].check}: {failed[0].reason}"
-        elif trace.degraded:
-            dropped = "the program caught a tool's error and went on"
-        elif trace.future_visible and not self.allow_future:
-            dropped = "an oracle saw annotation after the question's end (allow_future=true keeps it)"
-        return Told(rationale, verdicts, kept=not dropped, dropped=dropped)
+    async def _told(
+        self, question: Question, trace: Trace, attempts: Sequence[Attempt], scored: Scored
+    ) -> Example:
+        """Have an open answer judged, tell a right one, and make the example."""
+        answered: Verdict | None = None
+        if scored.open and self.answer_judge is not None and trace.answer is not None:
+            answered = await self.answer_judge.same(question, render(trace.answer))
+            scored = judged(scored, answered, attempts=len(attempts))
+        answered = answered or check_answer(question, trace, scored)
+        told = await self.teller.tell(question, trace, scored, answered)
+        return self._example(question, attempts, scored, told)
 
     def _example(
-        self, question: Question, attempts: tuple[Attempt, ...], scored: Scored, told: Told | None = None
+        self, question: Question, attempts: Sequence[Attempt], scored: Scored, told: Told | None = None
     ) -> Example:
         told = told or Told(dropped=f"the question ended as {scored.outcome}")
         return Example(
             question=question,
-            attempts=attempts,
+            attempts=tuple(attempts),
             outcome=scored.outcome,
             detail=scored.detail,
             answer_rule=scored.rule,
@@ -166,6 +154,15 @@ class Pipeline(NamedTuple):
             dropped=told.dropped,
             provenance=self.provenance,
         )
+
+
+def _scored(question: Question, attempts: Sequence[Attempt]) -> Scored:
+    """Score the last attempt."""
+    last = attempts[-1]
+    if last.trace is not None:
+        return score(question, last.trace, attempts=len(attempts))
+    refusal = last.refusal or Refusal(outcome=Outcome.NO_RESPONSE)
+    return Scored(refusal.outcome, None, refusal.reasons[0].message if refusal.reasons else "")
 
 
 def _refused(reasons: Sequence[Reason]) -> Outcome:

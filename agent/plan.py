@@ -7,7 +7,7 @@ nothing. The grammar planner is in `aotd.agent.grammar`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from aotd.prompts.loader import examples, prompt
 from aotd.tools.api import API, ENTRY
 from aotd.traces.outcomes import Outcome
-from aotd.traces.records import Question
+from aotd.traces.records import Attempt, Question
 
 __all__ = ["Planned", "Planner", "RecordedPlanner", "planner_page"]
 
@@ -33,15 +33,20 @@ class Planned(NamedTuple):
 
 
 class Planner(Protocol):
-    """Writes programs for questions."""
+    """Writes programs for questions; many are asked for at once."""
 
     @property
     def identity(self) -> str:
         """What decides the planner's programs; it goes into the manifest."""
         ...
 
-    def plan(self, questions: Sequence[Question]) -> Sequence[Planned]:
-        """Write a program for each question, in order."""
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """SHA-256 of its prompts by name; none for a planner that asks no language model."""
+        ...
+
+    async def plan(self, question: Question, attempts: Sequence[Attempt] = ()) -> Planned:
+        """Write a program; `attempts` are the earlier ones for this question, each refused or failed."""
         ...
 
 
@@ -62,17 +67,18 @@ class RecordedPlanner:
         """`recorded/` and a hash of the file."""
         return self._identity
 
-    def plan(self, questions: Sequence[Question]) -> Sequence[Planned]:
-        """Look each question up by its id; one without a program is `no-response`."""
-        return [self._plan(question.id) for question in questions]
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """None."""
+        return {}
 
-    def _plan(self, question: str) -> Planned:
-        source = self._sources.get(question)
+    async def plan(self, question: Question, attempts: Sequence[Attempt] = ()) -> Planned:
+        """Look the question up by its id; one without a program is `no-response`. Nothing is repaired."""
+        source = self._sources.get(question.id)
         if source is not None:
             return Planned(source, None, "recorded")
-        why = (
-            "the recorded source is null" if question in self._sources else "no recorded program has this id"
-        )
+        known = question.id in self._sources
+        why = "the recorded source is null" if known else "no recorded program has this id"
         return Planned(None, Outcome.NO_RESPONSE, why)
 
 
@@ -105,15 +111,11 @@ def _recorded(path: Path, content: bytes) -> dict[str, str | None]:
     return sources
 
 
-def planner_page(question: Question | None = None) -> str:
-    """Write the planner's prompt: the API, the rules, worked examples and the question, when there is one.
-
-    Without a question this is the reference page of the functions that a program may call.
-    """
+def planner_page() -> str:
+    """Write the constant part of the planner's prompt: the API, the rules and worked examples."""
     slots = {
         "functions": list(API.values()),
         "entry": f"execute_command({', '.join(ENTRY)})",
         "examples": examples(),
-        "question": question,
     }
     return prompt("planner").render(slots)

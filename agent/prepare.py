@@ -6,9 +6,9 @@ Reads no frames for models and runs nothing.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
+from aotd.tools.library import Library
 from aotd.tools.oracle import Sheet
 from aotd.tools.sampling import (
     Timeline,
@@ -18,21 +18,12 @@ from aotd.tools.sampling import (
     timeline_with_video,
     timeline_without_video,
 )
-from aotd.tools.video import VideoError, open_video
+from aotd.tools.video import VideoError
 from aotd.traces.outcomes import Outcome
 from aotd.traces.records import Clip, Question, Span, Video
 from aotd.traces.situations import SituationGraph
 
-__all__ = ["Fault", "Places", "Scene", "prepare"]
-
-
-class Places(NamedTuple):
-    """Where files are looked for."""
-
-    videos: Path | None
-    """Folder of videos; without it no video is opened."""
-    annotations: Path
-    """Folder of the annotation file, where a record's own clip may lie."""
+__all__ = ["Fault", "Scene", "prepare"]
 
 
 class Scene(NamedTuple):
@@ -56,20 +47,22 @@ class Fault(NamedTuple):
 
 
 def prepare(
-    question: Question, graph: SituationGraph | None, places: Places, *, future: bool
+    question: Question, graph: SituationGraph | None, library: Library | None, *, future: bool
 ) -> Scene | Fault:
     """Settle a question.
 
     Parameters
     ----------
+    library
+        The run's videos; without it no video is opened.
     future
         Let the span run to the last keyframe when some lie after the question's end. The number of frames
         then follows from times, never from a video, whose file may end with the question.
     """
     video = Video(id=question.video_id, digest=f"id:{question.video_id}")
-    if places.videos is not None:
+    if library is not None:
         try:
-            video = open_video(places.videos, question, annotation_folder=places.annotations)
+            video = library.open(question)
         except VideoError as error:
             return Fault(error.outcome, str(error))
     fps = question.fps or video.fps

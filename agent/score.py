@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from aotd.traces.answers import match_option, normalise, render
 from aotd.traces.outcomes import Outcome
-from aotd.traces.records import Question, Trace
+from aotd.traces.records import Question, Trace, Verdict
 
-__all__ = ["Scored", "score"]
+__all__ = ["Scored", "judged", "score"]
 
 
 class Scored(NamedTuple):
@@ -20,6 +20,8 @@ class Scored(NamedTuple):
     outcome: Outcome
     rule: str | None
     detail: str
+    open: bool = False
+    """An open-ended answer that differs from the truth: a judge may compare them."""
 
 
 def score(question: Question, trace: Trace, *, attempts: int = 1) -> Scored:
@@ -61,7 +63,15 @@ def _open_ended(question: Question, answer: str, *, repaired: bool) -> Scored:
     detail = f'answered "{answer}", the truth is "{question.answer}"'
     if normalise(answer) == normalise(question.answer):
         return Scored(_outcome(repaired=repaired, right=True), "text-equal", detail)
-    return Scored(Outcome.ANSWERED_UNSCORED, None, detail + "; no judge compared them")
+    return Scored(Outcome.ANSWERED_UNSCORED, None, f"{detail}; not judged", open=True)
+
+
+def judged(scored: Scored, verdict: Verdict | None, *, attempts: int = 1) -> Scored:
+    """Settle an open answer by a judge's verdict; without one it stays unscored."""
+    if verdict is None:
+        return scored._replace(detail=f"{scored.detail}: the judge said neither yes nor no")
+    outcome = _outcome(repaired=attempts > 1, right=verdict.passed)
+    return Scored(outcome, "judge", f"{scored.detail.removesuffix('; not judged')}; judged")
 
 
 def _same(option: str, truth: str) -> bool:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
 
 from pydantic import JsonValue
 
@@ -20,7 +20,7 @@ from aotd.traces.handles import clip_argument, clips, entries, handle, runs
 from aotd.traces.records import Call, Clip, Question, Rationale, Sentence, Sighting, Trace
 from aotd.traces.star_phrases import inflect, parse_phrase
 
-__all__ = ["TemplateWriter"]
+__all__ = ["TemplateWriter", "Unwritten", "Writer"]
 
 _DETERMINERS: Final = frozenset({"a", "an", "the", "some", "any", "his", "her", "their", "its"})
 
@@ -35,6 +35,30 @@ class _Scene(NamedTuple):
     """Nothing was told yet."""
 
 
+class Unwritten(NamedTuple):
+    """Why a writer gave no chain of thought."""
+
+    reason: str
+
+
+class Writer(Protocol):
+    """Tells chains of thought; many are asked for at once."""
+
+    @property
+    def identity(self) -> str:
+        """What decides the writer's texts; it goes into the manifest."""
+        ...
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """SHA-256 of its prompts by name; none for a writer that asks no language model."""
+        ...
+
+    async def write(self, question: Question, trace: Trace) -> Rationale | Unwritten:
+        """Tell a trace."""
+        ...
+
+
 class TemplateWriter:
     """Writes the chain of thought of any trace, answered or not."""
 
@@ -43,7 +67,12 @@ class TemplateWriter:
         """Name and version: texts change with the version only."""
         return "template/1"
 
-    def write(self, question: Question, trace: Trace) -> Rationale:
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """None."""
+        return {}
+
+    async def write(self, question: Question, trace: Trace) -> Rationale:
         """Tell every call in order, then the answer or why there is none."""
         named = clips(trace)
         sentences: list[Sentence] = []

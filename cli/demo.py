@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from aotd.cli.errors import UsageError
-from aotd.cli.generate import execute, start
+from aotd.cli.execution import execute, start
 from aotd.cli.settings import load_config
 from aotd.cli.views import example_view
 from aotd.traces.export import export
@@ -41,8 +41,8 @@ def demo(
     source = {"annotations": str(annotations.resolve()), "videos": str((out / "world" / "videos").resolve())}
     config = load_config("oracle", None, [], source)
     print(f"Answering their questions into {out / 'run'} (preset oracle: models read annotation) ...")
-    run, planner, items = start(config, out / "run")
-    code = execute(run, config, planner, items, done=())
+    run, items = start(config, out / "run")
+    code = execute(run, config, items, done=())
     examples = run.examples()
     for name in ("canonical", "aotd"):
         rows = export(examples.values(), name, out / f"{name}.jsonl")

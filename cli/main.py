@@ -10,9 +10,11 @@ import sys
 import typer
 
 from aotd.agent.sandbox.host import SandboxUnavailable
-from aotd.cli import demo, generate, programs, reference, runs
+from aotd.cli import configuration, demo, doctor, generate, plan, programs, reference, runs, validate
 from aotd.cli.errors import BAD_INPUT, INTERRUPTED, RESUMABLE, UsageError
 from aotd.tools.batching import ModelDown
+from aotd.tools.build import IncompatibleModels
+from aotd.tools.chat import ChatSetupError
 from aotd.traces.journal import JournalError
 from aotd.traces.runs import RunError
 
@@ -29,22 +31,32 @@ app = typer.Typer(
 )
 app.command("generate")(generate.generate)
 app.command("resume")(generate.resume)
-app.command("plan")(generate.plan)
+app.command("plan")(plan.plan)
 app.command("show")(runs.show)
 app.command("report")(runs.report)
 app.command("export")(runs.export)
+app.command("validate")(validate.validate)
 app.command("schema")(reference.schema)
 app.command("prompt")(reference.prompt)
 app.command("check")(programs.check)
 app.command("exec")(programs.exec_program)
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+app.add_typer(configuration.app, name="config")
 
 
 def main() -> None:
     """Run a command; an error that a person can mend is one line, not a traceback."""
     try:
         app(standalone_mode=True)
-    except (UsageError, JournalError, RunError, SandboxUnavailable) as error:
+    except (
+        UsageError,
+        JournalError,
+        RunError,
+        SandboxUnavailable,
+        IncompatibleModels,
+        ChatSetupError,
+    ) as error:
         sys.exit(_tell(str(error), BAD_INPUT))
     except ModelDown as error:
         sys.exit(_tell(str(error), RESUMABLE))

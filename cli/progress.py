@@ -11,13 +11,11 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from aotd.traces.outcomes import RIGHT, Outcome
-
 __all__ = ["Progress"]
 
 
 class Progress:
-    """A progress bar that counts outcomes.
+    """A progress bar that counts what became of questions.
 
     Parameters
     ----------
@@ -43,9 +41,9 @@ class Progress:
         self._show()
         self._bar.close()
 
-    def add(self, outcome: Outcome) -> None:
-        """Count one finished question."""
-        self._counts["right" if outcome in RIGHT else outcome.value] += 1
+    def add(self, label: str) -> None:
+        """Count one finished question under a label."""
+        self._counts[label] += 1
         self._bar.update()
         if self._bar.n % 16 == 0:
             self._show()

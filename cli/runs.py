@@ -16,7 +16,10 @@ from aotd.benchmarks.star import load_star
 from aotd.cli.errors import UsageError
 from aotd.cli.settings import check_config
 from aotd.cli.views import bound_table, example_view, report_table
+from aotd.traces.export import ExportError, remarks
 from aotd.traces.export import export as write_export
+from aotd.traces.export_hub import PyarrowMissing
+from aotd.traces.export_llama import InfoError
 from aotd.traces.records import Example
 from aotd.traces.report import report as count
 from aotd.traces.runs import Run
@@ -30,6 +33,10 @@ class Format(StrEnum):
 
     CANONICAL = "canonical"
     AOTD = "aotd"
+    MESSAGES = "messages"
+    MS_SWIFT = "ms-swift"
+    LLAMA_FACTORY = "llama-factory"
+    PARQUET = "parquet"
 
 
 def show(
@@ -79,12 +86,40 @@ def _bound(run: Run, examples: Mapping[str, Example]) -> BoundReport:
 
 def export(
     folder: RunFolder,
-    out: Annotated[Path, typer.Option(help="File to write")],
-    format: Annotated[Format, typer.Option(help="canonical: all of each example; aotd: conversations")],  # noqa: A002
+    out: Annotated[Path, typer.Option(help="File to write; a new folder for parquet")],
+    format: Annotated[  # noqa: A002
+        Format,
+        typer.Option(help="canonical: all of each example; parquet: that for the Hub; else for trainers"),
+    ],
+    absolute: Annotated[bool, typer.Option("--absolute", help="Write absolute paths of videos")] = False,
+    video_dir: Annotated[
+        Path | None, typer.Option(help="Folder of videos for --absolute; by default the run's own")
+    ] = None,
+    loss_weight: Annotated[
+        float | None, typer.Option(help="Weight of a rationale's loss where a label's is 1")
+    ] = None,
 ) -> None:
-    """Write a run's examples in a training or exchange format."""
+    """Write a run's examples in a training or exchange format (docs/exports.md)."""
+    run = Run.open(folder)
+    videos = _video_folder(run, video_dir) if absolute else None
+    if video_dir is not None and not absolute:
+        raise UsageError("--video-dir is for --absolute: give both or neither")
+    examples = run.examples().values()
     try:
-        rows = write_export(Run.open(folder).examples().values(), format.value, out)
+        rows = write_export(examples, format.value, out, videos=videos, loss_weight=loss_weight)
+    except (ExportError, InfoError, PyarrowMissing, FileExistsError) as error:
+        raise UsageError(str(error)) from None
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror}") from None
     print(f"{rows} rows written to {out}")
+    for remark in remarks(examples, format.value, loss_weight):
+        print(f"note: {remark}")
+
+
+def _video_folder(run: Run, given: Path | None) -> Path:
+    if given is not None:
+        return given
+    known = check_config(dict(run.config)).source.videos
+    if known is None:
+        raise UsageError("the run opened no videos: give --absolute a --video-dir DIR")
+    return Path(known)

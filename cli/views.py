@@ -45,7 +45,8 @@ def _short(text: str, longest: int = 60) -> str:
 
 def report_table(report: Report) -> Group:
     """Show a run's figures: accuracy, outcomes, types with their funnel, and calls."""
-    parts: list[RenderableType] = [_accuracy(report), Text(), _outcomes(report), Text(), _types(report)]
+    parts: list[RenderableType] = [_accuracy(report), Text(), _outcomes(report)]
+    parts += [Text(), _types(report), Text(), _chains(report)]
     if report.calls:
         parts += [Text(), _spent(report)]
     return Group(*parts)
@@ -59,6 +60,12 @@ def _accuracy(report: Report) -> Text:
     ]
     if report.macro is not None and len(report.by_type) > 1:
         told.append(f"  {_percent(report.macro)} as the mean over types")
+    if report.repair.tried:
+        repair = report.repair
+        told.append(
+            f"{repair.tried} sent back to the planner: {repair.scored} of them scored, {repair.right} right; "
+            f"{_percent(repair.accuracy_without)} right without"
+        )
     text = Text("\n".join(told))
     if report.future_visible:
         text.append(
@@ -86,17 +93,22 @@ def _outcomes(report: Report) -> Table:
 
 
 def _types(report: Report) -> Table:
-    table = _table("type", "questions", "right", "accuracy", "converted", "faithful", "kept")
+    table = _table("type", "questions", "right", "accuracy")
     for name, of_type in report.by_type.items():
-        table.add_row(Text(_line(name)), str(of_type.questions), *_reached(of_type.accuracy, of_type.funnel))
+        accuracy = _percent(of_type.accuracy)
+        table.add_row(Text(_line(name)), str(of_type.questions), str(of_type.right), accuracy)
     table.add_section()
-    table.add_row("all", str(report.questions), *_reached(report.accuracy_all, report.funnel))
+    table.add_row("all", str(report.questions), str(report.right), _percent(report.accuracy_all))
     return table
 
 
-def _reached(accuracy: float | None, funnel: Funnel) -> tuple[str, ...]:
-    told = (str(count) for count in (funnel.converted, funnel.faithful, funnel.kept))
-    return (str(funnel.right), _percent(accuracy), *told)
+def _chains(report: Report) -> Table:
+    table = _table("chains of", *Funnel.model_fields)
+    for name, of_type in report.by_type.items():
+        table.add_row(Text(_line(name)), *(str(count) for count in of_type.funnel.model_dump().values()))
+    table.add_section()
+    table.add_row("all", *(str(count) for count in report.funnel.model_dump().values()))
+    return table
 
 
 def _spent(report: Report) -> Table:

@@ -195,13 +195,13 @@ def test_missing_fps_names_the_option(aotd: Aotd, world: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--preset", "orcale"], "unknown preset 'orcale': the presets are oracle"),
+        (["--preset", "orcale"], "unknown preset 'orcale': the presets are oracle, served"),
         ([], "--preset"),
         (["--preset", "oracle", "orcale.future=false"], "unknown setting orcale: did you mean oracle?"),
         (["--preset", "oracle", "oracle.past=false"], "unknown setting oracle.past: known here: future"),
         (
             ["--preset", "oracle", "planner.kind=gpt"],
-            "planner.kind='gpt': input should be 'grammar' or 'recorded'",
+            "planner.kind='gpt': input should be 'grammar', 'recorded' or 'llm'",
         ),
         (["--preset", "oracle", "planner.kind=recorded"], "planner.path=FILE"),
         (["--preset", "oracle", "planner.kind=recorded", "planner.path=/no.jsonl"], "/no.jsonl"),
@@ -229,7 +229,7 @@ def test_an_unknown_dataset_and_a_csv_without_graphs_are_refused(
 ) -> None:
     """A data set is named from the known ones, and oracles need situation graphs."""
     code, _, err = aotd("generate", "stars", world, "--preset", "oracle", "--out", tmp_path / "run")
-    assert (code, one_line(err)) == (2, "aotd: unknown dataset 'stars': the datasets are star")
+    assert (code, one_line(err)) == (2, "aotd: unknown dataset 'stars': the datasets are star, nextqa")
     table = tmp_path / "qa.csv"
     table.write_text(
         ",video_name,question,answer_number,question_id,question_type,a0,a1,a2,a3,answer\n"

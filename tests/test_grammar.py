@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import csv
 import json
 from pathlib import Path
@@ -20,9 +21,8 @@ OPTIONS = ("The dish.", "The book.", "The paper/notebook.", "The bag.")
 
 def program(text: str, options: tuple[str, ...] | None = OPTIONS) -> str:
     """Write the program of a question."""
-    (planned,) = GrammarPlanner().plan(
-        [Question(id="q", dataset="star", video_id="v", text=text, options=options)]
-    )
+    question = Question(id="q", dataset="star", video_id="v", text=text, options=options)
+    planned = asyncio.run(GrammarPlanner().plan(question))
     assert planned.source is not None
     assert planned.failure is None
     return planned.source

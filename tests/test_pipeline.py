@@ -37,6 +37,7 @@ CONFIG = RunConfig.model_validate(
     {
         **{part: {"kind": "oracle"} for part in ("detector", "grounder", "video_model")},
         "sandbox": {"wall_seconds": 2.0, "memory_mb": 256},
+        "functions": {"patience_seconds": 0.0},
     }
 )
 ENTRY = "def execute_command(video_clip, query, possible_answers):\n"
@@ -100,7 +101,7 @@ def test_a_right_answer_is_told_checked_and_kept(tmp_path: Path) -> None:
     assert example.trace.calls[2].args == {"clip": {"$clip": "clip1"}, "query": "object taken by the person"}
     assert example.trace.lines == {1: 1, 2: 1, 3: 1, 4: 1, 5: 1}
     assert {s.frame for s in example.trace.calls[1].sightings} == set(range(16, 32))
-    assert [v.check for v in example.verdicts if v.passed] == ["answer", "faithful"]
+    assert [v.check for v in example.verdicts if v.passed] == ["answer", "faithful", "complete"]
     assert len(rows) == 1 + 32 + 1 + 1
     assert Example.model_validate_json(example.model_dump_json()) == example
 

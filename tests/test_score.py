@@ -95,5 +95,5 @@ def test_after_repair() -> None:
 
 def test_failure_is_the_outcome() -> None:
     """A trace that failed ends as its failure says, with its message."""
-    assert scored(None, failure=Outcome.EMPTY_GROUNDING) == (Outcome.EMPTY_GROUNDING, None, "why")
+    assert scored(None, failure=Outcome.EMPTY_GROUNDING)[:3] == (Outcome.EMPTY_GROUNDING, None, "why")
     assert scored(None, failure=Outcome.ANSWER_UNPARSEABLE).outcome is Outcome.ANSWER_UNPARSEABLE

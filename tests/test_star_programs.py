@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -111,7 +112,7 @@ class Story:
         }
         scope: dict[str, object] = dict(functions)
         question = Question(id="q", dataset="star", video_id="v", text=text, options=options)
-        (planned,) = GrammarPlanner().plan([question])
+        planned = asyncio.run(GrammarPlanner().plan(question))
         exec(planned.source or "", scope)  # noqa: S102
         run = scope["execute_command"]
         assert callable(run)

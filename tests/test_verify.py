@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -45,7 +46,8 @@ class Case(NamedTuple):
 def case(example: Example) -> Case:
     """Tell an example's trace."""
     assert example.trace is not None
-    return Case(example.question, example.trace, TemplateWriter().write(example.question, example.trace))
+    rationale = asyncio.run(TemplateWriter().write(example.question, example.trace))
+    return Case(example.question, example.trace, rationale)
 
 
 CASES = [case(story) for story in STORIES]

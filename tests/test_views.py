@@ -37,7 +37,7 @@ def test_report_table() -> None:
     assert "80.0 % of the 5 answered and scored" in lines
     assert "empty-grounding 1 14.3 % evidence" in lines
     assert "all 7 100.0 %" in lines
-    assert "Interaction 2 2 100.0 % 0 0 0" in lines
+    assert "Interaction 2 2 100.0 %" in lines
     assert "Video_summary 2 1 0.25" in lines
     assert shown(report_table(report([]))).startswith("0 questions, 0 right:")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -21,7 +22,7 @@ ROOT = {"$clip": "clip0"}
 def told(story: Example) -> list[str]:
     """Tell a story, sentence by sentence."""
     assert story.trace is not None
-    return [s.text for s in TemplateWriter().write(story.question, story.trace).sentences]
+    return [s.text for s in asyncio.run(TemplateWriter().write(story.question, story.trace)).sentences]
 
 
 def clip(*grid_ids: int) -> Clip:
@@ -36,7 +37,7 @@ def sentence(function: str, result: Value = None, *, error: CallError | None = N
     )
     trace = Trace(video=Video(id="v", digest="id:v"), span=None, program="", calls=(call,), answer="x")
     question = Question(id="q", dataset="d", video_id="v", text="What?")
-    return TemplateWriter().write(question, trace).sentences[0].text
+    return asyncio.run(TemplateWriter().write(question, trace)).sentences[0].text
 
 
 def test_reads_like_a_chain_of_thought() -> None:
@@ -55,7 +56,7 @@ def test_reads_like_a_chain_of_thought() -> None:
 def test_tells_everything(story: Example) -> None:
     """Every call is cited, every sighting is told with its frame, and nothing is abbreviated."""
     assert story.trace is not None
-    rationale = TemplateWriter().write(story.question, story.trace)
+    rationale = asyncio.run(TemplateWriter().write(story.question, story.trace))
     assert {n for s in rationale.sentences for n in s.calls} == {c.number for c in story.trace.calls}
     assert all(s.calls for s in rationale.sentences)
     for call in story.trace.calls:
@@ -76,7 +77,7 @@ def test_equal_calls_share_a_sentence() -> None:
     """Calls of equal function, arguments and result are told once and cited together."""
     story = STORIES[4]
     assert story.trace is not None
-    first = TemplateWriter().write(story.question, story.trace).sentences[0]
+    first = asyncio.run(TemplateWriter().write(story.question, story.trace)).sentences[0]
     assert (first.text, first.calls) == ("The broom is never seen.", (1, 3))
 
 

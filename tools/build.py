@@ -1,7 +1,6 @@
 """Compose the tools from their settings, by hand: the only file that names concrete models.
 
-Models that serve every question are made once; oracles are made for each question, from its annotation. A
-model given to `Toolbox` takes the place of the configured one.
+Models that serve every question are made once; oracles are made for each question, from its annotation.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ from aotd.tools.models import (
 )
 from aotd.tools.oracle import OracleDetector, OracleGrounder, OracleVideoModel, Sheet
 from aotd.tools.sampling import Timeline
-from aotd.tools.selector import RuleSelector
 
 __all__ = ["IncompatibleModels", "Models", "Toolbox"]
 
@@ -62,7 +60,9 @@ class Toolbox:
     backbone
         Cache, device and journal that all models share.
     models
-        Models to use instead of the configured ones.
+        The models; an oracle is made for each question where there is None.
+    selects_on
+        Where the selector runs, if it asks a server.
 
     Raises
     ------
@@ -70,11 +70,12 @@ class Toolbox:
         If an oracle would see the future beside a model that reads pixels, which end with the question.
     """
 
-    def __init__(self, config: ToolsConfig, backbone: Backbone, models: Models | None = None) -> None:
+    def __init__(
+        self, config: ToolsConfig, backbone: Backbone, models: Models, selects_on: Backbone | None = None
+    ) -> None:
         self._config = config
         self._backbone = backbone
-        # Every kind that the settings know today is an oracle, made per question, or the rule selector.
-        self._models = models or Models(None, None, None, RuleSelector())
+        self._models = models
         shared = self._models
         for model in filter(None, shared):
             if self.reads_graphs and config.oracle.future and model.reads_pixels:
@@ -90,7 +91,7 @@ class Toolbox:
         )
         video = shared.video_model
         self._video_model = video and Front(video, video.answer, _ANSWER, backbone)
-        self._selector = Front(shared.selector, shared.selector.select, _CHOICE, backbone)
+        self._selector = Front(shared.selector, shared.selector.select, _CHOICE, selects_on or backbone)
 
     @property
     def reads_graphs(self) -> bool:

@@ -159,6 +159,9 @@ class Choice(Record):
     text: str | None
     notes: tuple[str, ...] = ()
     raw: str | None = None
+    prompt_tokens: int = 0
+    """Of the language model that chose, if one did; so the next."""
+    reply_tokens: int = 0
 
 
 class Message(Record):

@@ -1,0 +1,141 @@
+"""The selector that asks a chat model: which option do the findings support, or do two texts mean the same.
+
+Options are lettered and the model is held to the letters; what it says is read by the rules of
+`aotd.traces.answers`, and words that name no option, or several, choose none. Findings and options are quoted
+as data. No evidence is weighed here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from pydantic import JsonValue
+
+from aotd.prompts.loader import Prompt, prompt
+from aotd.prompts.quoting import quoted
+from aotd.tools.models import Choice, Message, Reply, SelectRequest, TextModel, TextRequest, ToolError
+from aotd.traces.answers import letter, mc_v1
+
+__all__ = ["LlmSelector"]
+
+_LETTERS: Final = 26
+_YES_NO: Final = re.compile(r"[\s*_.,:;()#-]*((?ai:yes|no))\b")
+
+
+class LlmSelector:
+    """Selection by a chat model.
+
+    A request without a query and with one option, as `Compare` makes it, asks whether the option means the
+    same as the text in `info`.
+
+    Parameters
+    ----------
+    model
+        The chat model; its front is the selector's, so it is asked in batches and remembered.
+    """
+
+    reads_pixels = False
+
+    def __init__(self, model: TextModel) -> None:
+        self._model = model
+        self._select = prompt("selector")
+        self._compare = prompt("comparer")
+        hashes = {p.name: p.sha256 for p in (self._select, self._compare)}
+        own = model.identity
+        self.identity = own.model_copy(
+            update={"id": f"selector/{own.id}", "prompts": {**own.prompts, **hashes}}
+        )
+
+    def select(self, requests: Sequence[SelectRequest]) -> Sequence[Choice | ToolError]:
+        """Choose for each request; a request that cannot be lettered is an error of its own."""
+        decided = [_without_model(request) for request in requests]
+        asked = [request for request, known in zip(requests, decided, strict=True) if known is None]
+        replies = iter(self._model.complete([self._ask(request) for request in asked]) if asked else ())
+        return [
+            _choice(request, next(replies)) if known is None else known
+            for request, known in zip(requests, decided, strict=True)
+        ]
+
+    def _ask(self, request: SelectRequest) -> TextRequest:
+        if _is_comparison(request):
+            first = "; ".join(_leaves(request.info))
+            second = quoted((request.options or ("",))[0])
+            return _request("comparer", self._compare, {"first": first, "second": second}, ("yes", "no"))
+        options = None
+        if request.options is not None:
+            options = [{"letter": letter(i), "text": quoted(o)} for i, o in enumerate(request.options)]
+        slots = {"query": quoted(request.query), "bullets": list(_bullets(request.info)), "options": options}
+        letters = None if options is None else tuple(option["letter"] for option in options)
+        return _request("selector", self._select, slots, letters)
+
+
+def _request(
+    role: str, template: Prompt, slots: Mapping[str, object], choices: tuple[str, ...] | None
+) -> TextRequest:
+    message = Message(role="user", content=template.render(slots))
+    return TextRequest.model_validate({"role": role, "messages": (message,), "choices": choices})
+
+
+def _is_comparison(request: SelectRequest) -> bool:
+    return not request.query and request.options is not None and len(request.options) == 1
+
+
+def _without_model(request: SelectRequest) -> Choice | ToolError | None:
+    if request.options is None or 0 < len(request.options) <= _LETTERS:
+        return None
+    if not request.options:
+        return Choice(text=None, notes=("there are no options",))
+    count = len(request.options)
+    return ToolError(kind="too-many-options", message=f"{count} options; there are letters for {_LETTERS}")
+
+
+def _choice(request: SelectRequest, reply: Reply | ToolError) -> Choice | ToolError:
+    if isinstance(reply, ToolError):
+        return reply
+    spent = {"prompt_tokens": reply.prompt_tokens, "reply_tokens": reply.reply_tokens}
+    return _read(request, reply).model_copy(update=spent)
+
+
+def _read(request: SelectRequest, reply: Reply) -> Choice:
+    said = reply.text.strip()
+    if _is_comparison(request):
+        return _compared(request, said)
+    if request.options is None:
+        notes = ("the reply was cut off",) if reply.truncated else ()
+        return Choice(text=" ".join(said.split()) or None, notes=notes, raw=reply.text)
+    parsed = mc_v1(said, request.options) if said else None
+    if parsed is None or parsed.index is None:
+        rule = "empty" if parsed is None else parsed.rule
+        return Choice(text=None, notes=(f"the reply names no one option: {rule}",), raw=reply.text)
+    return Choice(text=request.options[parsed.index], notes=(f"rule: {parsed.rule}",), raw=reply.text)
+
+
+def _compared(request: SelectRequest, said: str) -> Choice:
+    found = _YES_NO.match(said)
+    if found is None:
+        return Choice(text=None, notes=("the reply says neither yes nor no",), raw=said)
+    same = found[1].lower() == "yes"
+    return Choice(
+        text=(request.options or (None,))[0] if same else None, notes=(f"said: {found[1].lower()}",), raw=said
+    )
+
+
+def _bullets(value: JsonValue, depth: int = 0) -> Iterator[str]:
+    """Write findings as nested bullets, as AoTD does: one a line, keys and texts quoted."""
+    for key, item in value.items() if isinstance(value, dict) else ():
+        indent = "  " * depth
+        if isinstance(item, dict) and item:
+            yield f"{indent}- {quoted(key)}:"
+            yield from _bullets(item, depth + 1)
+        else:
+            yield f"{indent}- {quoted(key)}: {quoted(item)}"
+
+
+def _leaves(value: JsonValue) -> Iterator[str]:
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from _leaves(item)
+    else:
+        yield quoted(value)
