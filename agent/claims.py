@@ -54,7 +54,12 @@ _ANSWER: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _CLAUSE: Final = re.compile(r"[;.!?](?=\s|$)|\b(?:but|while|whereas|although)\b", re.IGNORECASE)
-_IDIOM: Final = re.compile(r"\bbounding[\s-]+box(?:es)?\b|\b(?:time|temporal)[\s-]+windows?\b", re.IGNORECASE)
+_IDIOM: Final = re.compile(
+    r"\bbounding[\s-]+box(?:es)?\b|\b(?:time|temporal)[\s-]+windows?\b"
+    r"|\b(?:within|in|during)\s+(?:this|that|these)\s+windows?\b",
+    re.IGNORECASE,
+)
+"""Words that are objects of STAR elsewhere and none here."""
 _HIDDEN: Final = "\0"
 _LONGEST: Final = 12
 """Digits of a number that are read: a model may run on, and no true number is as long."""

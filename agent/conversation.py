@@ -6,19 +6,18 @@ what is around them. Neither the right answer nor whether an answer was right is
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pydantic import JsonValue
 
 from aotd.prompts.loader import prompt
+from aotd.prompts.quoting import quoted
 from aotd.tools.models import Message
 from aotd.traces.handles import entries, handle
 from aotd.traces.records import Attempt, Call, Clip, Failure, Question, Reason, Trace
 
-__all__ = ["conversation", "quoted"]
+__all__ = ["conversation"]
 
 ATTEMPTS: Final = 3
 """Earlier programs told, the last ones."""
@@ -34,9 +33,6 @@ AROUND: Final = 3
 
 LINE: Final = 160
 """Characters of a program line, an argument, a result or a message."""
-
-_UNSAFE: Final = re.compile(r"[<>]|\[(?=/?[A-Z_]+\])|[^ -~]")
-"""In JSON: what could close a tag or pass for a chat model's control token, and what may not print."""
 
 
 def conversation(page: Message, question: Question, attempts: Sequence[Attempt] = ()) -> tuple[Message, ...]:
@@ -65,18 +61,6 @@ def conversation(page: Message, question: Question, attempts: Sequence[Attempt] 
         else:  # nothing to quote, and chat templates insist on turns
             messages[-1] = Message(role="user", content=f"{messages[-1].content}\n{fault}")
     return tuple(messages)
-
-
-def quoted(value: JsonValue) -> str:
-    """Write a value as JSON on one line, without `<`, `>`, control tokens or anything that does not print."""
-    return _UNSAFE.sub(_escaped, json.dumps(value, ensure_ascii=False))
-
-
-def _escaped(match: re.Match[str]) -> str:
-    sign = match[0]
-    if sign not in "<>[" and sign.isprintable():
-        return sign
-    return re.sub("....", r"\\u\g<0>", sign.encode("utf-16-be", "surrogatepass").hex())
 
 
 def _asked(question: Question) -> str:

@@ -102,7 +102,7 @@ class Pipeline(NamedTuple):
             planned = await self.planner.plan(question, tuple(attempts))
             if attempts and planned.source in (None, attempts[-1].program):
                 break  # the planner has nothing else to offer
-            attempts.append(await self._attempt(scene, planned))
+            attempts.append(await self._attempt(scene, planned, len(attempts)))
             scored = _scored(question, attempts)
             if scored.outcome not in _REPAIRABLE or len(attempts) > self.repairs:
                 break
@@ -111,7 +111,7 @@ class Pipeline(NamedTuple):
             return self._example(question, attempts, scored)
         return await self._told(question, trace, attempts, scored)
 
-    async def _attempt(self, scene: Scene, planned: Planned) -> Attempt:
+    async def _attempt(self, scene: Scene, planned: Planned, number: int) -> Attempt:
         """Check a program and, unless it is refused, run it."""
         if planned.source is None:
             outcome = planned.failure or Outcome.NO_RESPONSE
@@ -123,7 +123,7 @@ class Pipeline(NamedTuple):
         reasons = await loop.run_in_executor(self.runner.threads, self.runner.sandbox.check, program, inputs)
         if reasons:
             return Attempt(program=program, refusal=Refusal(outcome=_refused(reasons), reasons=reasons))
-        functions = self.toolbox.functions(scene.timeline, scene.sheet)
+        functions = self.toolbox.functions(scene.timeline, scene.sheet, f"{question.id}/{number}")
         return Attempt(program=program, trace=await run_program(program, scene, functions, self.runner))
 
     async def _told(

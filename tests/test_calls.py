@@ -63,7 +63,7 @@ def run(
     async def drive(device: ThreadPoolExecutor) -> Evidence:
         """Use it on a loop."""
         toolbox = Toolbox(ORACLE, Backbone(Cache(10**6), Device(device), lambda _: None, 16), models)
-        return await use(toolbox.functions(TIMELINE, None))
+        return await use(toolbox.functions(TIMELINE, None, "q/0"))
 
     with ThreadPoolExecutor(1) as device:
         return asyncio.run(drive(device))

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from aotd.agent.conversation import conversation, quoted
+from aotd.agent.conversation import conversation
 from aotd.agent.llm_planner import LlmPlanner
 from aotd.agent.plan import Planned, planner_page
 from aotd.agent.program_text import program_of
 from aotd.prompts.loader import examples
+from aotd.prompts.quoting import quoted
 from aotd.tools.batching import Backbone, Front
 from aotd.tools.cache import Cache
 from aotd.tools.device import Device

@@ -105,7 +105,7 @@ class Toolbox:
             for role, model in self._models._asdict().items()
         }
 
-    def functions(self, timeline: Timeline, sheet: Sheet | None) -> Functions:
+    def functions(self, timeline: Timeline, sheet: Sheet | None, context: str) -> Functions:
         """Make the program functions of one question.
 
         Parameters
@@ -114,6 +114,8 @@ class Toolbox:
             Frames of the question's span.
         sheet
             What oracles read; needed when `reads_graphs`.
+        context
+            Names the question and the attempt, for models that draw their answers.
         """
         fronts = Fronts(
             detector=self._detector or self._oracle_detector(sheet),
@@ -121,7 +123,7 @@ class Toolbox:
             video_model=self._video_model or self._oracle_video_model(sheet),
             selector=self._selector,
         )
-        return Functions(fronts, timeline, self._config.functions)
+        return Functions(fronts, timeline, self._config.functions, context)
 
     def _oracle_detector(self, sheet: Sheet | None) -> Front[DetectRequest, tuple[Detection, ...]]:
         oracle = OracleDetector(_needed(sheet))

@@ -84,9 +84,13 @@ class Functions:
         Maps grid ids to frames of the video.
     settings
         Margins and switches.
+    context
+        Names the question and the attempt.
     """
 
-    def __init__(self, fronts: Fronts, timeline: Timeline, settings: FunctionsConfig) -> None:
+    def __init__(self, fronts: Fronts, timeline: Timeline, settings: FunctionsConfig, context: str) -> None:
+        self._context = context
+        self._asked = 0
         self._models = fronts
         self._timeline = timeline
         self._settings = settings
@@ -105,7 +109,7 @@ class Functions:
             if not clip.grid_ids:
                 break
             request = GroundRequest(frames=self._frames(clip), text=text)
-            moments, at_hand = _one(await self._models.grounder.ask([request]))
+            moments, at_hand = _one(await self._models.grounder.ask([request], context=self._step()))
             cached = cached and at_hand
             positions = (
                 {p for start, end in moments[0].windows for p in range(start, end)} if moments else set()
@@ -181,8 +185,8 @@ class Functions:
 
     async def Compare(self, a: str, b: str) -> Evidence:
         """Whether `a` alone would select `b`."""
-        request = SelectRequest(query="", info={"text": a}, options=(b,))
-        choice, cached = _one(await self._models.selector.ask([request]))
+        request = SelectRequest(task="compare", query="", info={"text": a}, options=(b,))
+        choice, cached = await self._ask_selector(request)
         return Evidence(choice.text is not None, notes=choice.notes, cached=cached)
 
     async def select_answer(
@@ -190,7 +194,7 @@ class Functions:
     ) -> Evidence:
         """The supported option's text; an abstention is an empty text."""
         request = SelectRequest(query=query, info=info, options=_options(possible_answers))
-        choice, cached = _one(await self._models.selector.ask([request]))
+        choice, cached = await self._ask_selector(request)
         return Evidence(choice.text or "", notes=choice.notes, cached=cached)
 
     def _frames(self, clip: Clip) -> Frames:
@@ -214,7 +218,7 @@ class Functions:
     async def _sightings(self, clip: Clip, name: str) -> Evidence:
         refs = [self._timeline.ref(g) for g in clip.grid_ids]
         requests = [DetectRequest(frame=ref, names=(name,)) for ref in refs]
-        answered = await self._models.detector.ask(requests)
+        answered = await self._models.detector.ask(requests, context=self._step())
         crops: Sequence[Box | None] = clip.crops or [None] * len(refs)
         sightings = [
             Sighting(frame=g, name=d.name, box=d.box, score=d.score)
@@ -237,7 +241,15 @@ class Functions:
         return Evidence(answer.texts[0] if answer.texts else "", notes=answer.notes, cached=cached)
 
     async def _ask_video(self, request: VideoRequest) -> tuple[VideoAnswer, bool]:
-        return _one(await self._models.video_model.ask([request]))
+        return _one(await self._models.video_model.ask([request], context=self._step()))
+
+    async def _ask_selector(self, request: SelectRequest) -> tuple[Choice, bool]:
+        return _one(await self._models.selector.ask([request], context=self._step()))
+
+    def _step(self) -> str:
+        """Name the next request: a model that draws its answers keeps them for this step alone."""
+        self._asked += 1
+        return f"{self._context}/{self._asked}"
 
 
 def _keep(clip: Clip, positions: Sequence[int]) -> Clip:

@@ -27,9 +27,6 @@ _YES_NO: Final = re.compile(r"[\s*_.,:;()#-]*((?ai:yes|no))\b")
 class LlmSelector:
     """Selection by a chat model.
 
-    A request without a query and with one option, as `Compare` makes it, asks whether the option means the
-    same as the text in `info`.
-
     Parameters
     ----------
     model
@@ -79,7 +76,7 @@ def _request(
 
 
 def _is_comparison(request: SelectRequest) -> bool:
-    return not request.query and request.options is not None and len(request.options) == 1
+    return request.task == "compare"
 
 
 def _without_model(request: SelectRequest) -> Choice | ToolError | None:

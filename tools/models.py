@@ -146,8 +146,12 @@ class VideoAnswer(Record):
 
 
 class SelectRequest(Record):
-    """Choose the option that `info` supports; without options, put the answer in words."""
+    """Choose the option that `info` supports; without options, put the answer in words.
 
+    `compare`: choose the one option if the text in `info` means the same.
+    """
+
+    task: Literal["choose", "compare"] = "choose"
     query: str
     info: dict[str, JsonValue]
     options: tuple[str, ...] | None
