@@ -127,10 +127,18 @@ def test_all_reasons_are_told_in_order_of_lines(sandbox: Sandbox) -> None:
         ("n = 1\nreturn select_answer(query, {'clip': video_clip}, possible_answers)", "TypeError"),
         ("def f():\n    return late\nreturn f() and [late for late in 'a']", "NameError"),
         ("n = 1\nreturn m + (m := 1)", "UnboundLocalError"),
+        ("if not exist(video_clip, 'a'):\n    return None + 1\nreturn 'a'", "TypeError"),
+        ("if exist(video_clip, 'a'):\n    return query.frames\nreturn 'a'", "AttributeError"),
+        ("if Find(video_clip, 'a').num_frames == 0:\n    return query + 1\nreturn 'a'", "TypeError"),
+        ("for name in Query_Objs(video_clip, 'a'):\n    query = name.text\nreturn query", "AttributeError"),
+        (
+            "n = Count(video_clip, 'a') or\\\n    Find(video_clip, 'b')[0]\nreturn str(n)",
+            "a clip has no items",
+        ),
     ],
 )
 def test_the_dry_run_refuses_certain_faults(sandbox: Sandbox, body: str, words: str) -> None:
-    """A fault that comes about whatever the functions answer is refused, with its line."""
+    """A fault that comes about whenever its line is reached, in any branch, is refused with its line."""
     (reason,) = sandbox.check(program(body), INPUTS)
     assert reason.kind == "dry-run"
     assert words in reason.message
@@ -151,8 +159,9 @@ def test_the_dry_run_refuses_certain_faults(sandbox: Sandbox, body: str, words: 
         "while True:\n    exist(video_clip, 'a')\nreturn 1",
         "x = 'a' * 10 ** 10\nreturn x",
         "if exist(video_clip, 'a'):\n    x = 1\nreturn str(x)",
-        "if not exist(video_clip, 'a'):\n    return None + 1\nreturn 'a'",
         "for name in Query_Objs(video_clip, 'a'):\n    found = name\nreturn found",
+        "best = None\nfor name in Query_Objs(video_clip, 'a'):\n    best = name\nreturn best.upper()",
+        "part = None\nif exist(video_clip, 'a'):\n    part = video_clip\nreturn str(part.num_frames)",
         "options = [o for o in possible_answers if exist(video_clip, o)]\nreturn options[0]",
         "return Filter_frames_with_act(Filter_frames_with_obj(video_clip, 'a'), 'b').num_frames * 'x'",
         "return (Query_Actions(video_clip) + [Video_summary(video_clip)])[0].upper()",

@@ -76,17 +76,23 @@ class _Job:
         self.finish(self.run(code, replay(self.answers)))
 
     def dry_run(self, code: CodeType) -> NoReturn:
-        """Run on stand-ins; a fault counts only if it comes about in both characters of them."""
-        first: dict[str, Any] | None = None
-        for stand_in in (standins.rich(), standins.lean()):
+        """Run on stand-ins of three characters, which take different branches.
+
+        A fault counts if no character got past its line: then it comes about whenever that line is reached.
+        """
+        faults: list[dict[str, Any]] = []
+        past: set[int] = set()
+        for stand_in in (standins.rich(), standins.lean(), standins.blind()):
             self.recorder = self._fresh()
             outcome = self.run(code, stand_in)
-            if not outcome.pop("fault", False):
-                self.refuse([])
-            first = first or outcome
-        assert first is not None  # noqa: S101 - there are two stand-ins
-        hint = "it came about whatever the functions answered"
-        self.refuse([source.reason(first["line"], "dry-run", f"{first['type']}: {first['message']}", hint)])
+            fault = outcome.pop("fault", False)
+            past |= set(self.recorder.lines) - ({outcome["line"]} if fault else set())
+            if fault:
+                faults.append(outcome)
+        hint = "it comes about whenever this line is reached"
+        certain = [fault for fault in faults if fault["line"] not in past]
+        told = {f["line"]: f"{f['type']}: {f['message']}" for f in reversed(certain)}
+        self.refuse([source.reason(line, "dry-run", message, hint) for line, message in told.items()])
 
     def run(self, code: CodeType, answers: Source) -> dict[str, Any]:
         """Run from the top to the end; pauses and limits leave from inside."""

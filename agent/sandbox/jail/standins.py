@@ -1,7 +1,7 @@
 """Answers of the right kind for a dry run, when no model is asked.
 
-Two characters: `rich` sees everything and says yes, `lean` sees half and says no. Neither is an answer to
-anything; they only let a program run to its end.
+Three characters: `rich` sees everything and says yes, `lean` sees half and says no, `blind` sees nothing at
+all. None is an answer to anything; they only take a program through its branches, to its end.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 from .arguments import Function
 from .calls import Source
 
-__all__ = ["lean", "rich"]
+__all__ = ["blind", "lean", "rich"]
 
 _TEXTS: Final = {
     "Query_Objs": ["cup", "book", "phone"],
@@ -28,6 +28,12 @@ def rich() -> Source:
 def lean() -> Source:
     """Answer with half of the frames, no, nothing counted, and the last option."""
     return lambda function, bound: {"ok": _answer(function, bound, generous=False)}
+
+
+def blind() -> Source:
+    """Answer that nothing was found: empty clips and lists, no, none, and an empty text."""
+    nothing: dict[str, Any] = {"clip": {"$clip": {"frames": []}}, "list[str]": [], "str": "", "bool": False}
+    return lambda function, bound: {"ok": nothing.get(function["returns"], 0)}
 
 
 def _answer(function: Function, bound: dict[str, Any], *, generous: bool) -> Any:

@@ -1,0 +1,58 @@
+"""The package as it is installed: nothing forgotten in the wheel, nothing heavy at import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_the_wheel_holds_every_module_prompt_and_preset(tmp_path: Path) -> None:
+    """Every tracked Python file, template, example and preset of a package is in the wheel, and no test is."""
+    listed = subprocess.run(["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout, so what is tracked is not known")
+    packages = ("agent", "benchmarks", "cli", "prompts", "tools", "traces", "world")
+    tracked = [Path(name) for name in listed.stdout.splitlines() if name.split("/")[0] in packages]
+    wanted = {f"aotd/{p}" for p in tracked if p.suffix in {".py", ".j2", ".txt", ".yaml"}}
+    build = [
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "-w",
+        str(tmp_path),
+    ]
+    source = tmp_path / "source"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
+    subprocess.run([sys.executable, *build, str(source)], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("aotd/")}
+    committed = subprocess.run(
+        ["git", "-C", str(source), "ls-files"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert held == wanted & {f"aotd/{name}" for name in committed}
+
+
+def test_the_version_is_that_of_the_changelog() -> None:
+    """The newest entry of the changelog is for the version that the package has."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    entries = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## [")]
+    assert entries[0].startswith(f"## [{version}]")
+
+
+def test_the_command_line_loads_nothing_heavy() -> None:
+    """Starting the command loads no model library, no language-model client and no graph library."""
+    heavy = ("torch", "transformers", "openai", "networkx", "pyarrow", "decord")
+    code = f"import sys, aotd.cli.main; print([m for m in {heavy} if m in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
