@@ -15,7 +15,7 @@ from aotd.cli.errors import BAD_INPUT, INTERRUPTED, RESUMABLE, UsageError
 from aotd.tools.batching import ModelDown
 from aotd.tools.build import IncompatibleModels
 from aotd.tools.chat import ChatSetupError
-from aotd.traces.journal import JournalError
+from aotd.traces.journal import DiskFull, JournalError
 from aotd.traces.runs import RunError
 
 __all__ = ["app", "main"]
@@ -49,6 +49,8 @@ def main() -> None:
     """Run a command; an error that a person can mend is one line, not a traceback."""
     try:
         app(standalone_mode=True)
+    except (ModelDown, DiskFull) as error:
+        sys.exit(_tell(str(error), RESUMABLE))
     except (
         UsageError,
         JournalError,
@@ -58,8 +60,6 @@ def main() -> None:
         ChatSetupError,
     ) as error:
         sys.exit(_tell(str(error), BAD_INPUT))
-    except ModelDown as error:
-        sys.exit(_tell(str(error), RESUMABLE))
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)

@@ -367,3 +367,19 @@ def test_an_interrupt_finishes_what_is_in_flight_and_says_how_to_go_on(tmp_path:
     assert process.returncode == 130
     assert b"aotd resume" in err
     assert 0 < len(Run.open(run).examples()) < len(json.loads(annotations.read_text()))
+
+
+def test_a_full_disk_stops_a_run_that_can_be_resumed(aotd: Aotd, tmp_path: Path) -> None:
+    """Without room for a row a run ends with exit code 75 and one line; with room again it is completed."""
+    annotations = write_annotation(tmp_path, clips=3)
+    run = tmp_path / "run"
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY));"
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from aotd.cli.main import main; main()"
+    )
+    words = ["generate", "star", str(annotations), "--preset", "oracle", "--out", str(run)]
+    told = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert told.returncode == 75
+    assert "cannot be written: File too large; whole lines are kept" in one_line(told.stderr)
+    assert aotd("resume", run)[0] == 0
+    assert len(Run.open(run).examples()) == len(json.loads(annotations.read_text()))

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, Self
 
 from aotd.traces.records import SCHEMA_VERSION
 
-__all__ = ["Journal", "JournalError", "Placed", "read_journal", "read_placed"]
+__all__ = ["DiskFull", "Journal", "JournalError", "Placed", "read_journal", "read_placed"]
 
 _BLOCK: Final = 1 << 16
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -29,6 +29,10 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 class JournalError(Exception):
     """A journal that cannot be read or written, told in one line."""
+
+
+class DiskFull(JournalError):
+    """There is no room for a row; the run can go on when there is."""
 
 
 class Placed(NamedTuple):
@@ -139,8 +143,11 @@ class Journal:
     def _failed(self, error: OSError) -> JournalError:
         """Tell a failed write in one line."""
         if error.errno in _FULL:
-            return JournalError(f"{self.path}: disk full; free some space and go on: whole lines are kept")
-        return JournalError(f"{self.path}: cannot be written: {error.strerror}; whole lines are kept")
+            return DiskFull(
+                f"{self.path}: disk full; free some space and `aotd resume`: whole lines are kept"
+            )
+        kind = DiskFull if error.errno == errno.EFBIG else JournalError
+        return kind(f"{self.path}: cannot be written: {error.strerror}; whole lines are kept")
 
 
 def read_journal(path: Path, kind: str) -> Iterator[dict[str, Any]]:
