@@ -5,6 +5,7 @@ The only module that turns errors into one line and an exit code; the work is in
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
@@ -47,6 +48,7 @@ app.add_typer(configuration.app, name="config")
 
 def main() -> None:
     """Run a command; an error that a person can mend is one line, not a traceback."""
+    logging.basicConfig(format="aotd: %(message)s", stream=sys.stderr)
     try:
         app(standalone_mode=True)
     except (ModelDown, DiskFull) as error:

@@ -260,3 +260,31 @@ def test_nextqa_through_a_server(server: ScriptedServer, tmp_path: Path) -> None
     assert counted.trace is not None
     assert counted.trace.video.path == video.name
     assert all(e.attempts and e.attempts[-1].trace for e in examples)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--preset", "oracle", "planner.kind=llm"], "set text.default.base_url and text.default.model"),
+        (
+            [
+                "--preset",
+                "served",
+                "text.default.base_url=https://a.example/v1",
+                "text.default.api_key_env=NO_KEY",
+            ],
+            "set the environment variable NO_KEY",
+        ),
+        (["--preset", "served", "text.default.base_url=http://u:p@127.0.0.1/v1"], "password"),
+        (["--preset", "served", "text.default.temperature=warm"], "text.default.temperature='warm'"),
+    ],
+)
+def test_a_server_that_is_set_wrongly_is_told_before_any_work(
+    aotd: Callable[..., tuple[int, str]], tmp_path: Path, words: list[str], told: str
+) -> None:
+    """A missing server, key or number is one line that names the mend, and no run folder is made."""
+    annotations = write_annotation(tmp_path, clips=1)
+    code, err = aotd("generate", "star", annotations, "--out", tmp_path / "run", *words)
+    assert code == 2
+    assert told in err.strip().splitlines()[-1]
+    assert not (tmp_path / "run").exists()

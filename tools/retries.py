@@ -7,12 +7,15 @@ nothing of batches or queues.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, TypeVar
 
 from aotd.tools.models import ToolError
 
 __all__ = ["ModelDown", "Patience", "insist", "out_of_memory", "retryable"]
+
+_LOG: Final = logging.getLogger(__name__)
 
 TRIES: Final = 3
 """Times that a request must fail alone before it can be blamed."""
@@ -88,8 +91,13 @@ async def insist(
     while True:
         answer = await ask()
         if not (isinstance(answer, ToolError) and answer.retryable):
+            if tries >= TRIES:
+                _LOG.warning("model %s answers again", model)
             return answer
         tries += 1
+        if tries == TRIES:
+            told = f"{answer.kind}: {answer.message}"
+            _LOG.warning("model %s does not answer (%s); waiting up to %g s", model, told, patience.seconds)
         if tries >= TRIES:
             if await probe():
                 # The model may have come back between the two: only a failure after the probe is proof.
