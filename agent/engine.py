@@ -5,7 +5,7 @@ Threads, processes and connections live as long as the `with` block. Loads no qu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -79,13 +79,6 @@ def engine(
             "judge": judge,
             "answer_judge": answer_judge,
         }
-        roles = {role: part.identity for role, part in asked.items() if part is not None}
-        prompts = {
-            f"{role}/{name}": digest
-            for role, part in asked.items()
-            if part is not None
-            for name, digest in part.prompts.items()
-        }
         yield Pipeline(
             planner=planner,
             toolbox=toolbox,
@@ -93,13 +86,22 @@ def engine(
             teller=Teller(writer, judge, config.allow_future),
             answer_judge=answer_judge,
             library=_library(config.source),
-            provenance=Provenance(
-                run=config.digest, models={**toolbox.identities(), **roles}, prompts=prompts
-            ),
+            provenance=_provenance(config, toolbox, {k: part for k, part in asked.items() if part}),
             future=toolbox.reads_graphs and config.oracle.future,
             repairs=config.repairs,
             live_programs=config.live_programs,
         )
+
+
+def _provenance(
+    config: RunConfig, toolbox: Toolbox, asked: Mapping[str, Planner | Writer | Judge | AnswerJudge]
+) -> Provenance:
+    """Say what a run's examples are made with."""
+    roles = {role: part.identity for role, part in asked.items()}
+    prompts = {
+        f"{role}/{name}": digest for role, part in asked.items() for name, digest in part.prompts.items()
+    }
+    return Provenance(run=config.digest, models={**toolbox.identities(), **roles}, prompts=prompts)
 
 
 def _planner(config: PlannerConfig, servers: Servers) -> Planner:

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aotd.agent.sandbox.host import Inputs, Limits, Sandbox
-from aotd.agent.sandbox.outcome import Killed, Outcome, Raised, Returned
-from aotd.agent.sandbox.wire import Malformed, decode
+from aotd.agent.sandbox.outcome import Killed, NextCall, Outcome, Raised, Refused, Returned
+from aotd.agent.sandbox.wire import Malformed, Misfit, decode
 
 INPUTS = Inputs(frames=tuple(range(32)), query="What happened?", possible_answers=("The cup.", "The book."))
 
@@ -270,7 +270,8 @@ def test_a_forged_outcome_is_not_believed(old: bytes, new: bytes) -> None:
 def test_damaged_outcomes_never_break_the_host(noise: bytes, at: int, cut: int) -> None:
     """Bytes put in or cut out of an outcome give an outcome or Malformed, nothing else."""
     with suppress(Malformed):
-        decode(GOOD[:at] + noise + GOOD[at + cut :], 0, 64)
+        outcome = decode(GOOD[:at] + noise + GOOD[at + cut :], 0, 64)
+        assert isinstance(outcome, NextCall | Returned | Raised | Refused | Killed | Misfit)
 
 
 def _children(pid: int) -> list[int]:
