@@ -195,6 +195,32 @@ def test_a_server_that_restarts_delays_a_run_and_changes_nothing(
     assert canonical(shaken) == canonical(quiet)
 
 
+def test_a_busy_and_slow_server_delays_a_run_and_changes_nothing(
+    aotd: Callable[..., tuple[int, str]], server: ScriptedServer, tmp_path: Path
+) -> None:
+    """Answers that come late, or only after "too many requests", are waited for; the cost is counted."""
+    annotations = write_annotation(tmp_path, clips=2)
+    quiet, busy = tmp_path / "quiet", tmp_path / "busy"
+    assert aotd("generate", "star", annotations, "--out", quiet, *served(server))[0] == 0
+    turned_away: set[str] = set()
+
+    def grudging(asked: Asked) -> Said:
+        if len(asked.last) % 3 == 0 and asked.last not in turned_away:
+            turned_away.add(asked.last)
+            return Said("too many requests", status=429, retry_after="0.05")
+        return reply(asked)._replace(delay=0.02 * (len(asked.last) % 4))
+
+    with ScriptedServer(grudging) as strict:
+        words = served(strict, "text.default.prices.prompt=1.0", "text.default.prices.reply=2.0")
+        assert aotd("generate", "star", annotations, "--out", busy, *words)[0] == 0
+    assert turned_away
+    assert canonical(busy) == canonical(quiet)
+    for used in Run.open(busy).manifest.usage.values():
+        assert isinstance(used, dict)
+        spent = (float(str(used["prompt_tokens"])) + 2 * float(str(used["reply_tokens"]))) / 1e6
+        assert used["cost"] == pytest.approx(spent)
+
+
 def test_a_server_that_stays_down_stops_a_run_that_can_be_resumed(
     aotd: Callable[..., tuple[int, str]], server: ScriptedServer, tmp_path: Path
 ) -> None:
