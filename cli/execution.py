@@ -62,9 +62,12 @@ def execute(run: Run, config: RunConfig, items: Sequence[Item], done: Collection
         Progress(len(items), len(items) - len(todo)) as progress,
     ):
         stopped = asyncio.run(_drive(pipeline, todo, writer, progress))
+        troubles = pipeline.toolbox.troubles()
     run.write_usage(usage_of(run, config.text))
     examples = run.examples()
     Console().print(report_table(report(examples.values())))
+    for trouble in troubles:
+        print(f"aotd: {trouble}", file=sys.stderr)
     if stopped:
         left = len(items) - len(examples)
         print(

@@ -212,7 +212,9 @@ def test_a_busy_and_slow_server_delays_a_run_and_changes_nothing(
 
     with ScriptedServer(grudging) as strict:
         words = served(strict, "text.default.prices.prompt=1.0", "text.default.prices.reply=2.0")
-        assert aotd("generate", "star", annotations, "--out", busy, *words)[0] == 0
+        code, err = aotd("generate", "star", annotations, "--out", busy, *words)
+    assert code == 0
+    assert re.search(r"model selector/server/scripted: \d+ requests asked again, 0 batches halved", err)
     assert turned_away
     assert canonical(busy) == canonical(quiet)
     for used in Run.open(busy).manifest.usage.values():

@@ -76,22 +76,17 @@ class Toolbox:
         self._config = config
         self._backbone = backbone
         self._models = models
-        shared = self._models
-        for model in filter(None, shared):
+        for model in filter(None, models):
             if self.reads_graphs and config.oracle.future and model.reads_pixels:
                 raise IncompatibleModels(
                     f"oracle.future=true beside {model.identity.id}, which reads pixels: an oracle that sees "
                     "past the question's end needs times, not a video; set oracle.future=false"
                 )
-        self._detector = shared.detector and Front(
-            shared.detector, shared.detector.detect, _DETECTIONS, backbone
-        )
-        self._grounder = shared.grounder and Front(
-            shared.grounder, shared.grounder.ground, _MOMENTS, backbone
-        )
-        video = shared.video_model
-        self._video_model = video and Front(video, video.answer, _ANSWER, backbone)
-        self._selector = Front(shared.selector, shared.selector.select, _CHOICE, selects_on or backbone)
+        detector, grounder, video_model = models.detector, models.grounder, models.video_model
+        self._detector = Front(detector, detector.detect, _DETECTIONS, backbone) if detector else None
+        self._grounder = Front(grounder, grounder.ground, _MOMENTS, backbone) if grounder else None
+        self._video_model = Front(video_model, video_model.answer, _ANSWER, backbone) if video_model else None
+        self._selector = Front(models.selector, models.selector.select, _CHOICE, selects_on or backbone)
 
     @property
     def reads_graphs(self) -> bool:
@@ -104,6 +99,17 @@ class Toolbox:
             role: "oracle" if model is None else model.identity.id
             for role, model in self._models._asdict().items()
         }
+
+    def troubles(self) -> list[str]:
+        """Tell what went not smoothly: requests asked again and batches that did not fit, by model."""
+        fronts = (self._detector, self._grounder, self._video_model, self._selector)
+        counts = [front.counts for front in fronts if front is not None]
+        return [
+            f"model {c.model}: {c.retries} requests asked again, {c.halvings} batches halved for memory "
+            f"(now {c.batch_items} at once)"
+            for c in counts
+            if c.retries or c.halvings
+        ]
 
     def functions(self, timeline: Timeline, sheet: Sheet | None, context: str) -> Functions:
         """Make the program functions of one question.
