@@ -11,8 +11,10 @@ import pytest
 
 from aotd.agent.config import RunConfig
 from aotd.agent.engine import engine
+from aotd.agent.grammar import GrammarPlanner
 from aotd.agent.pipeline import Item
 from aotd.agent.plan import RecordedPlanner
+from aotd.benchmarks.star import load_star
 from aotd.tools.batching import ModelDown
 from aotd.tools.build import Models
 from aotd.tools.cache import Cache
@@ -21,6 +23,7 @@ from aotd.tools.scripted import ScriptedDetector, ScriptedGrounder, ScriptedSele
 from aotd.traces.outcomes import Outcome
 from aotd.traces.records import Example, Question
 from aotd.traces.runs import ModelCall
+from aotd.world.build import write_annotation
 
 QUESTION = Question(
     id="q1",
@@ -209,3 +212,18 @@ def test_equal_questions_about_one_video_share_model_answers(tmp_path: Path) -> 
         asyncio.run(pipeline.generate(items, examples.append, asyncio.Event()))
     assert {e.outcome for e in examples} == {Outcome.RIGHT}
     assert sum(detector.batches) == 32
+
+
+def test_how_many_programs_are_in_flight_changes_no_row(tmp_path: Path) -> None:
+    """With 512 in flight or one at a time the canonical rows are the same."""
+    annotations = write_annotation(tmp_path, clips=3)
+    items = [Item(item.question, item.graph) for item in load_star(annotations)]
+    rows = []
+    for live in (512, 1):
+        config = CONFIG.model_copy(update={"live_programs": live})
+        examples: list[Example] = []
+        with engine(config, GrammarPlanner(), Cache(10**6), lambda _: None) as pipeline:
+            asyncio.run(pipeline.generate(items, examples.append, asyncio.Event()))
+        rows.append(sorted(json.dumps(e.canonical(), sort_keys=True) for e in examples))
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == len(items)
