@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from aotd.agent.evidence import stems
 
-__all__ = ["Boxed", "Claims", "Counted", "Lexicon", "read_claims"]
+__all__ = ["CONCLUDES", "Boxed", "Claims", "Counted", "Lexicon", "read_claims"]
 
 _WORDS: Final = (
     "zero",
@@ -54,6 +54,11 @@ _ANSWER: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _CLAUSE: Final = re.compile(r"[;.!?](?=\s|$)|\b(?:but|while|whereas|although)\b", re.IGNORECASE)
+CONCLUDES: Final = re.compile(
+    r"\b(?:so|therefore|thus|hence|finally|conclusion|conclude|choose|pick|select|option|best)\b",
+    re.IGNORECASE,
+)
+"""Words by which a sentence says that it draws the conclusion."""
 _IDIOM: Final = re.compile(
     r"\bbounding[\s-]+box(?:es)?\b|\b(?:time|temporal)[\s-]+windows?\b"
     r"|\b(?:within|in|during)\s+(?:this|that|these)\s+windows?\b",

@@ -10,17 +10,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from aotd.agent.claims import Claims, read_claims
+from aotd.agent.claims import CONCLUDES, Claims, read_claims
 from aotd.agent.evidence import answer_text, contains, sources, stems
 from aotd.traces.dataflow import ANSWER, Unfollowed, dataflow
 from aotd.traces.records import Question, Rationale, Sentence, Trace, Verdict
 
 __all__ = ["check_complete"]
 
-_CONCLUDES: Final = re.compile(
-    r"\b(?:so|therefore|thus|hence|finally|conclusion|conclude|choose|pick|select|option|best)\b",
-    re.IGNORECASE,
-)
 _QUOTED: Final = re.compile('"[^"]*"')
 
 
@@ -74,5 +70,5 @@ def _failed(reason: str) -> Verdict:
 
 def _concludes(sentence: Sentence, claims: Claims, answer: str) -> bool:
     return claims.answer is not None or (
-        bool(_CONCLUDES.search(_QUOTED.sub("", sentence.text))) and contains(claims.text, answer)
+        bool(CONCLUDES.search(_QUOTED.sub("", sentence.text))) and contains(claims.text, answer)
     )

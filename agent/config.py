@@ -74,7 +74,7 @@ class RunConfig(ToolsConfig):
     @property
     def digest(self) -> str:
         """Hash of everything that decides the results."""
-        text = self.model_dump_json(exclude={"live_programs", "workers"} | {"text"})
+        text = self.model_dump_json(exclude={"live_programs", "workers", "text"})
         for role in get_args(TextRoleName):
             server = self.text.of(role)
             if server is not None:

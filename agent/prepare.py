@@ -75,12 +75,10 @@ def prepare(
         beyond = _reaches_beyond(graph, span, fps)
         span = (span[0], max(span[1], graph.keyframes[-1].frame_id / fps)) if beyond else span
     try:
-        if graph is not None and span is not None and (future or video.frames is None):
+        if span is not None and (video.frames is None or (graph is not None and future)):
             timeline = timeline_without_video(video.id, span, fps).model_copy(update={"video": video.digest})
         elif video.frames is not None:
             timeline = timeline_with_video(video, span, fps)
-        elif span is not None:
-            timeline = timeline_without_video(video.id, span, fps)
         else:
             return Fault(
                 Outcome.BAD_ANNOTATION, f"{question.id}: neither a span nor a video says how long it is"

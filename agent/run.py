@@ -138,13 +138,12 @@ class _State:
             told = CallError(kind=error.error.kind, message=error.error.message[:300])
             call = call.model_copy(update={"error": told})
         else:
-            found = evidence._asdict()
             call = call.model_copy(
                 update={
-                    "result": found["value"],
-                    "sightings": found["sightings"],
-                    "notes": found["notes"],
-                    "cached": found["cached"],
+                    "result": evidence.value,
+                    "sightings": evidence.sightings,
+                    "notes": evidence.notes,
+                    "cached": evidence.cached,
                 }
             )
             if isinstance(evidence.value, Clip):

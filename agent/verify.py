@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from aotd.agent.claims import Claims, Lexicon, read_claims
+from aotd.agent.claims import CONCLUDES, Claims, Lexicon, read_claims
 from aotd.agent.evidence import Testimony, answer_text, contains, sources, stems, testimonies
 from aotd.agent.score import Scored
 from aotd.traces.answers import match_option, normalise, render
@@ -37,10 +37,6 @@ _INTENDS: Final = re.compile(
     r"\b(?:look(?:s|ed|ing)? for|find|check|search|ask|determine|whether|if|try|next|first)\b", re.IGNORECASE
 )
 """Words by which a sentence says what is to be done, not what was found."""
-_CONCLUDES: Final = re.compile(
-    r"\b(?:so|therefore|thus|hence|finally|conclusion|conclude|choose|pick|select|option|best)\b",
-    re.IGNORECASE,
-)
 _MAY_BE_SILENT: Final = frozenset({"Video_query", "Video_summary", "Video_caption", "select_answer"})
 """Functions of whose empty answer there is nothing to tell but that it is none."""
 _LISTS: Final = frozenset({"Query_Objs", "Query_Actions"})
@@ -169,7 +165,7 @@ def _concludes(sentence: Sentence, claims: Claims, case: _Case) -> bool:
     """Tell whether a sentence states an answer: outright, or the trace's own after a word such as "so"."""
     if claims.answer is not None or case.answer is None:
         return claims.answer is not None
-    return bool(_CONCLUDES.search(sentence.text)) and contains(claims.text, stems(case.answer))
+    return bool(CONCLUDES.search(sentence.text)) and contains(claims.text, stems(case.answer))
 
 
 def _faults_of_answer(stated: _Stated, case: _Case) -> Iterator[str]:

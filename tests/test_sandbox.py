@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aotd.agent.sandbox.host import AnswerMisfit, Inputs, Limits, Sandbox
+from aotd.agent.sandbox.host import AnswerMisfit, Inputs, Sandbox
 from aotd.agent.sandbox.outcome import NextCall, Outcome, Raised, Returned
 
 INPUTS = Inputs(frames=tuple(range(32)), query="What happened?", possible_answers=("The cup.", "The book."))
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """One sandbox for the file; runs share nothing, which is part of what is tested."""
-    with Sandbox(Limits(wall_seconds=20), workers=1) as made:
-        yield made
 
 
 def program(body: str) -> str:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -22,13 +22,6 @@ from aotd.agent.sandbox.outcome import Killed, NextCall, Outcome, Raised, Refuse
 from aotd.agent.sandbox.wire import Malformed, Misfit, decode
 
 INPUTS = Inputs(frames=tuple(range(32)), query="What happened?", possible_answers=("The cup.", "The book."))
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """One sandbox for the file."""
-    with Sandbox(Limits(wall_seconds=20), workers=1) as made:
-        yield made
 
 
 def run(sandbox: Sandbox, body: str) -> Outcome:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from aotd.agent.sandbox.host import Inputs, Limits, Sandbox
+from aotd.agent.sandbox.host import Inputs, Sandbox
 from aotd.agent.sandbox.jail.names import MODULES
 from aotd.agent.sandbox.outcome import Outcome, Raised, Refused, Returned
 
 INPUTS = Inputs(frames=tuple(range(32)), query="What happened?", possible_answers=("The cup.", "The book."))
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """One sandbox for the file."""
-    with Sandbox(Limits(wall_seconds=20), workers=1) as made:
-        yield made
 
 
 def run(sandbox: Sandbox, body: str) -> Outcome:
