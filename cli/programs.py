@@ -6,13 +6,15 @@ No model is asked and no video is opened; `exec` shows at which call a program s
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from aotd.agent.sandbox.host import AnswerMisfit, Inputs, Sandbox
+from aotd.agent.sandbox.host import AnswerMisfit, Inputs, Limits, Sandbox
+from aotd.agent.sandbox.isolation import DEFAULT, Isolation
 from aotd.agent.sandbox.outcome import Killed, NextCall, Outcome, Raised, Refused, Returned
 from aotd.cli.errors import UsageError
 from aotd.traces.records import GRID, Record
@@ -64,14 +66,19 @@ class _Failed(Record):
 _ANSWERS: TypeAdapter[list[_Ok | _Failed]] = TypeAdapter(list[_Ok | _Failed])
 
 
-def check(program: Annotated[Path, typer.Argument(help="File with a program.")]) -> None:
+Walls = Annotated[str, typer.Option(help=f"How programs are confined: {', '.join(get_args(Isolation))}")]
+
+
+def check(
+    program: Annotated[Path, typer.Argument(help="File with a program.")], isolation: Walls = DEFAULT
+) -> None:
     """Say whether a program may run: syntax, policy, contract and a dry run without models.
 
     Prints `{"ok", "reasons": [{"line", "kind", "message", "hint"}]}`. Exit 0 when ok, 1 when not, 2 when the
     file cannot be read.
     """
     source = _read(program)
-    with Sandbox(workers=1) as sandbox:
+    with _sandbox(isolation) as sandbox:
         reasons = sandbox.check(source, _EXAMPLE)
     print(json.dumps({"ok": not reasons, "reasons": [r.model_dump() for r in reasons]}, ensure_ascii=False))
     raise typer.Exit(1 if reasons else 0)
@@ -91,6 +98,7 @@ def exec_program(
             help='File or JSON: a list of {"ok": value} or {"error": {kind, message}}, one per call.'
         ),
     ] = "[]",
+    isolation: Walls = DEFAULT,
 ) -> None:
     """Run a program with the answers given, up to the first call without one.
 
@@ -102,15 +110,16 @@ def exec_program(
     given = _inputs(_load(inputs, "--inputs"), _title(inputs, "--inputs"))
     known = _answers(_load(answers, "--answers"), _title(answers, "--answers"))
     try:
-        with Sandbox(workers=1) as sandbox:
+        with _sandbox(isolation) as sandbox:
             outcome = sandbox.run(source, given, known)
+            active = sandbox.active
     except AnswerMisfit as error:
         raise UsageError(f"{_title(answers, '--answers')}: {error}") from None
-    print(json.dumps(_describe(outcome), ensure_ascii=False))
+    print(json.dumps(_describe(outcome, active), ensure_ascii=False))
     raise typer.Exit(0 if isinstance(outcome, (Returned, NextCall)) else 1)
 
 
-def _describe(outcome: Outcome) -> dict[str, Any]:
+def _describe(outcome: Outcome, active: Sequence[str]) -> dict[str, Any]:
     """Flatten an outcome; what does not apply is null."""
     flat: dict[str, Any] = dict.fromkeys(("line", "function", "args", "answer", "error", "reason"))
     match outcome:
@@ -126,8 +135,18 @@ def _describe(outcome: Outcome) -> dict[str, Any]:
         case Killed(reason=reason, message=message):
             flat |= {"reason": reason, "error": {"type": reason, "message": message}}
     history = None if isinstance(outcome, Refused) else outcome.history
-    calls, isolation = (len(history.calls), list(history.isolation)) if history else (0, [])
-    return {"outcome": outcome.outcome, **flat, "calls": calls, "isolation": isolation}
+    walls = list(history.isolation if history else active)
+    calls = len(history.calls) if history else 0
+    return {"outcome": outcome.outcome, **flat, "calls": calls, "isolation": walls}
+
+
+def _sandbox(isolation: str) -> Sandbox:
+    """Make a sandbox with the walls that are asked for."""
+    try:
+        return Sandbox(Limits.model_validate({"isolation": isolation}), workers=1)
+    except ValidationError:
+        known = ", ".join(get_args(Isolation))
+        raise UsageError(f"unknown isolation {isolation!r}: it is one of {known}") from None
 
 
 def _read(path: Path) -> str:

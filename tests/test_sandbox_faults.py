@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -151,28 +149,6 @@ def test_a_child_that_crashes_is_lost() -> None:
         assert isinstance(outcome, Killed)
         assert outcome.reason == "lost"
         assert "signal 11" in outcome.message
-
-
-HOST = """
-import threading
-from aotd.agent.sandbox.host import Inputs, Limits, Sandbox
-sandbox = Sandbox(Limits(wall_seconds=60, cpu_seconds=60), workers=1)
-inputs = Inputs(frames=(0,), query="q", possible_answers=None)
-entry = "def execute_command(video_clip, query, possible_answers):\\n    "
-sandbox.run(entry + "return 1", inputs, [])
-threading.Thread(target=sandbox.run, args=(entry + "while True: pass", inputs, [])).start()
-print(sandbox._all[0].pid, flush=True)
-"""
-
-
-def test_nothing_outlives_a_killed_host() -> None:
-    """When the host is killed, its zygote and the running child end within two seconds."""
-    with subprocess.Popen([sys.executable, "-c", HOST], stdout=subprocess.PIPE, text=True) as host:
-        assert host.stdout is not None
-        pid = int(host.stdout.readline())
-        children = _wait(lambda: _children(pid))
-        host.kill()
-        _wait(lambda: not any(map(_alive, (pid, *children))), seconds=2)
 
 
 def test_two_workers_serve_two_threads_at_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -39,6 +40,27 @@ def returned(sandbox: Sandbox, body: str) -> Any:
         ("from collections import defaultdict\nd = defaultdict(int)\nd['x'] += 1\nreturn d['x']", 1),
         ("import re\nm = re.search('b(.)', 'abc')\nreturn m.group(1)", "c"),
         ("import json\nreturn json.loads('[1]')[0]", 1),
+        ("import json\ntry:\n    json.loads('{')\nexcept json.JSONDecodeError:\n    return 'bad'", "bad"),
+        (
+            "d = {}\ntry:\n    d['a'] += trim(video_clip, 1) and 1\nexcept KeyError as e:\n    return str(e)",
+            "'a'",
+        ),
+        ("d = [1]\nd[0] += d.pop() and 0 or d.append(5) or 2\nreturn d[0]", 3),
+        ("xs = ys = [1]\nxs += [2]\nreturn len(ys)", 2),
+        ("n = 1\ndef f():\n    nonlocal n\n    n += 1\nf()\nreturn n", 2),
+        ("_x, __ = 1, 2\ndef _f(_y=3, *, _z):\n    return _x + __ + _y + _z\nreturn _f(_z=4)", 10),
+        ("return '{:{w}.{}f}|{{}}'.format(1.256, 1, w=5)", "  1.3|{}"),
+        (
+            "try:\n    '{} {}'.format(1)\nexcept IndexError as e:\n    return str(e)[:19]",
+            "Replacement index 1",
+        ),
+        (
+            "from typing import Dict, Optional as O\nT = Dict[str, O[int]] | None\nreturn str(T is None)",
+            "False",
+        ),
+        ("import typing\nfrom collections.abc import Callable\nC = Callable[[int], int]\nreturn 1", 1),
+        ("from typing import cast\nreturn cast(str, query)", "What happened?"),
+        ("Pair = tuple[int, int]\nreturn sum(Pair([1, 2]))", 3),
         ("from itertools import chain\nreturn sorted(chain.from_iterable(['ba', 'c']))", ["a", "b", "c"]),
         ("from statistics import mean\nreturn mean([1, 3])", 2),
         ("from typing import List\nx: List[int] = [1]\nreturn x[0]", 1),
@@ -115,43 +137,67 @@ def test_escapes_are_refused_or_raise(sandbox: Sandbox, body: str) -> None:
         assert outcome.type in {"AttributeError", "NameError", "ValueError", "TypeError"}
 
 
+def each(names: str, use: str) -> dict[str, str]:
+    """Write one use for each name."""
+    return {name: re.sub(r"\bF\b", name, use) for name in names.split()}
+
+
 FACADES = {
+    "bisect": each("bisect bisect_left bisect_right insort", "F([1, 3], 2)"),
     "collections": {
         "Counter": "Counter('aab').most_common(1)",
         "OrderedDict": "OrderedDict(a=1).move_to_end('a')",
         "defaultdict": "defaultdict(list)['a'].append(1)",
         "deque": "deque([1, 2]).popleft()",
     },
-    "itertools": {
-        "accumulate": "list(accumulate([1, 2]))",
-        "chain": "list(chain([1], [2]))",
-        "combinations": "list(combinations('abc', 2))",
-        "count": "next(count())",
-        "cycle": "next(cycle([1]))",
-        "groupby": "[k for k, g in groupby('aab')]",
-        "islice": "list(islice('abc', 2))",
-        "permutations": "list(permutations('ab'))",
-        "product": "list(product('ab', 'cd'))",
-        "zip_longest": "list(zip_longest('a', 'bc'))",
+    "copy": each("copy deepcopy", "F({'a': ([1], {2}, video_clip, Find)})['a'][0].append(3)"),
+    "difflib": {
+        "SequenceMatcher": "SequenceMatcher(None, 'cup', 'cups').ratio()",
+        "get_close_matches": "get_close_matches('cup', ['cups', 'book'])",
     },
-    "json": {"dumps": "dumps({'a': [1]}, indent=2, sort_keys=True)", "loads": "loads('{}')"},
-    "math": {
-        **{f: f"{f}(2)" for f in ("ceil", "fabs", "floor", "isnan", "log", "log10", "log2", "sqrt", "trunc")},
-        **{f: f"{f}([1, 2])" for f in ("fsum", "prod")},
-        **{f: f"{f}(4, 2)" for f in ("gcd", "isclose", "pow")},
-        **{f: f for f in ("e", "inf", "pi")},
+    "functools": {
+        "cmp_to_key": "sorted([2, 1], key=cmp_to_key(lambda a, b: a - b))",
+        "partial": "partial(max, 1)(2)",
+        "reduce": "reduce(lambda a, b: a + b, [1, 2])",
     },
-    "re": {
-        **{f: f"{f}('a', 'a')" for f in ("findall", "finditer", "fullmatch", "match", "search", "split")},
+    "heapq": each("heapify heappop", "F([1, 2])")
+    | each("nlargest nsmallest", "F(1, [1, 2])")
+    | {"heappush": "heappush([], 1)"},
+    "itertools": each("accumulate pairwise", "list(F([1, 2]))")
+    | each("chain compress product zip_longest", "list(F([1], [2]))")
+    | each("count", "next(F())")
+    | each("cycle groupby permutations", "next(F([1]))")
+    | each("combinations islice", "list(F('abc', 2))")
+    | each("dropwhile filterfalse takewhile", "list(F(lambda v: v < 2, [1, 2]))")
+    | {"repeat": "list(repeat(1, 2))", "starmap": "list(starmap(max, [(1, 2)]))"},
+    "json": {
+        "JSONDecodeError": "isinstance(1, JSONDecodeError)",
+        "dumps": "dumps({'a': [1]}, indent=2, sort_keys=True, ensure_ascii=False, default=str)",
+        "loads": "loads('{}')",
+    },
+    "math": each("ceil cos degrees exp fabs factorial floor isfinite isinf isnan isqrt log log10", "F(2)")
+    | each("log1p log2 radians sin sqrt tan trunc", "F(2)")
+    | each("comb copysign fmod gcd hypot isclose lcm perm pow", "F(4, 2)")
+    | each("fsum prod", "F([1, 2])")
+    | each("dist", "F([1], [2])")
+    | each("e inf nan pi tau", "F + 1"),
+    "operator": each("add and_ eq floordiv ge gt le lt mod mul ne or_ sub truediv", "F(2, 1)")
+    | each("neg not_ itemgetter", "F(1)")
+    | each("contains", "F([1], 1)"),
+    "re": each("findall finditer fullmatch match search split", "F('a', 'a')")
+    | each("A ASCII I IGNORECASE M MULTILINE S DOTALL X VERBOSE", "F | 1")
+    | each("subn", "F('a', 'b', 'abc')")
+    | {
         "compile": "compile('a(b)?').sub('c', 'ab')",
+        "error": "isinstance(1, error)",
         "escape": "escape('a.')",
         "sub": "sub('(a)', lambda m: m.group(1).upper(), 'abc')",
-        **{f: f for f in ("I", "IGNORECASE", "M", "MULTILINE", "S", "DOTALL")},
     },
-    "statistics": {
-        f: f"{f}([1, 2, 2])"
-        for f in ("mean", "median", "median_high", "median_low", "mode", "multimode", "pstdev", "stdev")
-    },
+    "statistics": each("fmean geometric_mean harmonic_mean mean median median_high", "F([1, 2, 2])")
+    | each("median_low mode multimode pstdev pvariance quantiles stdev variance", "F([1, 2, 2])")
+    | each("StatisticsError", "isinstance(1, F)"),
+    "string": each("ascii_letters ascii_lowercase ascii_uppercase digits hexdigits", "query.strip(F)")
+    | each("punctuation whitespace", "query.strip(F)"),
 }
 
 
@@ -201,14 +247,20 @@ def test_unusable_programs_are_refused(sandbox: Sandbox, program: str, words: st
         ("match query:\n    case _:\n        pass", "match"),
         ("with query:\n    pass", "with"),
         ("def f():\n    yield 1", "yield"),
-        ("def f():\n    nonlocal query\n    query = 1", "nonlocal"),
+        ("def f():\n    nonlocal Find\n    Find = 1", "cannot be redefined"),
         ("try:\n    pass\nexcept* ValueError:\n    pass", "except*"),
         ("import os", "os cannot be imported"),
         ("import os.path as p", "os.path cannot be imported"),
         ("from . import x", ". cannot be imported"),
         ("from re import sys", "sys cannot be imported from re"),
         ("@len\ndef f():\n    pass", "decorators"),
-        ("_x = 1", "underscore"),
+        ("_x_ = 1", "underscore"),
+        ("__x = 1", "underscore"),
+        ("return __name__", "underscore"),
+        ("import numpy as np", "numpy cannot be imported"),
+        ("import random", "random cannot be imported"),
+        ("from typing import *", "* cannot be imported from typing"),
+        ("return query.gi_frame", "restricted"),
         ("query.x = 1", "cannot be set"),
         ("query.x += 1", "cannot be set"),
         ("Find = 1", "cannot be redefined"),
@@ -219,7 +271,7 @@ def test_unusable_programs_are_refused(sandbox: Sandbox, program: str, words: st
         ("try:\n    pass\nexcept Exception as Find:\n    pass", "cannot be redefined"),
         ("[0 for Find in [1]]", "cannot be redefined"),
         ("(Find := 1)", "cannot be redefined"),
-        ("dict(_x=1)", "underscore"),
+        ("dict(_x_=1)", "underscore"),
     ],
 )
 def test_refusals_name_the_line_and_a_way_out(sandbox: Sandbox, body: str, words: str) -> None:
@@ -233,7 +285,26 @@ def test_refusals_name_the_line_and_a_way_out(sandbox: Sandbox, body: str, words
     assert 3 <= (reason.line or 0) <= 5
 
 
-def test_a_main_guard_is_dropped(sandbox: Sandbox) -> None:
-    """A closing `if __name__ == "__main__":` is no reason to refuse a program."""
-    outcome = sandbox.run(ENTRY + "if __name__ == '__main__':\n    main()\n", INPUTS, [])
+@pytest.mark.parametrize(
+    "closing",
+    [
+        "if __name__ == '__main__':\n    main()\n",
+        "print(execute_command(clip, 'What?', ['a', 'b']))\n",
+        "clip = load('v.mp4')\nanswer = execute_command(clip, 'q', None)\nprint(answer)\n",
+        "for clip in clips:\n    execute_command(clip, 'q', None)\n",
+    ],
+)
+def test_a_closing_demonstration_is_dropped(sandbox: Sandbox, closing: str) -> None:
+    """Lines at the end that show how the entry function is called are neither refused nor run."""
+    assert sandbox.check(ENTRY + closing, INPUTS) == ()
+    outcome = sandbox.run(ENTRY + closing, INPUTS, [])
     assert isinstance(outcome, Returned)
+    assert outcome.history.output == ()
+
+
+def test_constants_after_the_functions_stay(sandbox: Sandbox) -> None:
+    """Only a tail with a call of the entry function is a demonstration."""
+    source = ENTRY.replace("return 1", "return LAST") + "LAST = 7\n"
+    outcome = sandbox.run(source, INPUTS, [])
+    assert isinstance(outcome, Returned)
+    assert outcome.answer == 7

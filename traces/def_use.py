@@ -149,6 +149,8 @@ class _Reader:
                 self._scopes.bind(name, self._define(name, arguments, body))
             case ast.Global(names=names):
                 self._scopes.declare_global(names)
+            case ast.Nonlocal(names=names):
+                self._scopes.declare_nonlocal(names)
             case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
                 for alias in aliases:
                     self._scopes.bind(alias.asname or alias.name, Value(self.flows.node()))

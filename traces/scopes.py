@@ -50,6 +50,8 @@ class _Scope:
     names: dict[str, Value] = field(default_factory=dict)
     outside: set[str] = field(default_factory=set)
     """Names declared global."""
+    around: set[str] = field(default_factory=set)
+    """Names declared nonlocal."""
 
 
 class Scopes:
@@ -90,13 +92,18 @@ class Scopes:
         """Let the function bind names of the module."""
         self._stack[-1].outside.update(names)
 
+    def declare_nonlocal(self, names: Iterable[str]) -> None:
+        """Let the function bind names of the functions around it; which of them is left open."""
+        self._stack[-1].around.update(names)
+
     def bind(self, name: str, value: Value) -> None:
         """Give a name a value, besides those that it has."""
         scope = next(s for s in reversed(self._stack) if name in s.own or not s.comprehension)
-        held = self._held(self._stack[0] if name in scope.outside else scope, name)
-        self._flows.flow(value.node, held.node)
-        self._flows.steer(held.node)
-        self._flows.kin(held, value)
+        bound = [self._stack[0] if name in scope.outside else scope]
+        for held in (self._held(s, name) for s in (self._stack if name in scope.around else bound)):
+            self._flows.flow(value.node, held.node)
+            self._flows.steer(held.node)
+            self._flows.kin(held, value)
 
     def read(self, name: str) -> Value:
         """Read a name: its own scope's, or else that of any scope around."""

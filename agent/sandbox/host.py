@@ -11,50 +11,24 @@ import json
 import os
 import queue
 import signal
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
-from pydantic import PositiveFloat, PositiveInt
-
+from aotd.agent.sandbox.admit import admit
+from aotd.agent.sandbox.backend import AnswerMisfit, Inputs, Limits
+from aotd.agent.sandbox.isolation import Layer, active, objection, wanted
 from aotd.agent.sandbox.outcome import Killed, Outcome, Refused
-from aotd.agent.sandbox.wire import Malformed, Misfit, decode
-from aotd.agent.sandbox.worker import Lost, Reply, SandboxUnavailable, Worker
+from aotd.agent.sandbox.wire import Malformed, decode
+from aotd.agent.sandbox.worker import Lost, Reply, SandboxUnavailable, Starter, Worker
 from aotd.tools.api import ENTRY, wire
-from aotd.traces.records import Reason, Record
+from aotd.traces.records import Reason
 
 __all__ = ["AnswerMisfit", "Inputs", "Limits", "Sandbox", "SandboxUnavailable"]
 
 _PROGRAM: Final = 1024 * 1024
 _JOB: Final = 16 * 1024 * 1024
-
-
-class Limits(Record):
-    """What one question's program may use."""
-
-    wall_seconds: PositiveFloat = 10.0
-    """Wall time of children, summed over the question's runs."""
-    cpu_seconds: PositiveInt = 10
-    """Processor time of one child."""
-    memory_mb: PositiveInt = 512
-    """Address space of one child."""
-    output_kb: PositiveInt = 64
-    """Text printed in one run."""
-    calls: PositiveInt = 64
-    """Calls of the API, local ones included."""
-
-
-class Inputs(Record):
-    """The entry function's arguments."""
-
-    frames: tuple[int, ...]
-    """Grid ids of the root clip."""
-    query: str
-    possible_answers: tuple[str, ...] | None
-
-
-class AnswerMisfit(ValueError):
-    """An answer given to a run is not of the kind that its call gives: the caller's fault."""
 
 
 class Sandbox:
@@ -66,13 +40,22 @@ class Sandbox:
         Limits of each program.
     workers
         Programs that run at the same time. Workers start when first needed.
+    layers
+        Names of the operating system's layers to put up; by default those of the limits' isolation. With
+        fewer, `strict` still demands that its self-test passes.
     """
 
-    def __init__(self, limits: Limits | None = None, *, workers: int = 2) -> None:
+    def __init__(
+        self, limits: Limits | None = None, *, workers: int = 2, layers: Collection[str] | None = None
+    ) -> None:
         if workers < 1:
             raise ValueError(f"workers={workers}: a sandbox needs at least one")
         self.limits = limits or Limits()
-        self._all = tuple(Worker() for _ in range(workers))
+        self._starter = Starter()
+        names = wanted(self.limits.isolation) if layers is None else layers
+        self._all = tuple(Worker(self._starter, names, self.limits.memory_mb) for _ in range(workers))
+        self._layers: tuple[Layer, ...] = ()
+        self._active: tuple[str, ...] = ()
         self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
         self._closed = False
         for worker in self._all:
@@ -118,11 +101,33 @@ class Sandbox:
         outcome = self._job(program, inputs, None, self.limits.wall_seconds)
         return outcome.reasons if isinstance(outcome, Refused) else ()
 
+    def layers(self) -> tuple[Layer, ...]:
+        """Give the operating system's layers, each with why it is not active if it is not.
+
+        Raises
+        ------
+        SandboxUnavailable
+            When no child can be started on this machine, or not as isolated as the limits ask.
+        """
+        if not self._active:
+            worker = self._idle.get()
+            try:
+                self._start(worker)
+            finally:
+                self._idle.put(worker)
+        return self._layers
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """Names of what is around programs, as in `History.isolation`; empty before the first run."""
+        return self._active
+
     def close(self) -> None:
         """End all workers and what runs in them."""
         self._closed = True
         for worker in self._all:
             worker.close()
+        self._starter.close()
 
     def __enter__(self) -> Self:
         return self
@@ -144,16 +149,23 @@ class Sandbox:
         job = _write(program, inputs, answers, self.limits)
         worker = self._idle.get()
         try:
-            outcome = self._try(worker, job, wall, len(answers or ()))
-            if isinstance(outcome, Killed) and outcome.reason == "lost":  # once more, in a fresh child
-                outcome = self._try(worker, job, wall, len(answers or ()))
+            begun = time.monotonic()
+            outcome, again = self._try(worker, job, wall, inputs, answers or [])
+            left = wall - (time.monotonic() - begun)
+            if again and left > 0:  # once more, in a fresh child and in what is left of the time
+                outcome, _ = self._try(worker, job, left, inputs, answers or [])
             return outcome
         finally:
             if self._closed:
                 worker.close()
+                self._starter.close()
             self._idle.put(worker)
 
-    def _try(self, worker: Worker, job: bytes, wall: float, answers: int) -> Outcome:
+    def _try(
+        self, worker: Worker, job: bytes, wall: float, inputs: Inputs, answers: Sequence[Mapping[str, Any]]
+    ) -> tuple[Outcome, bool]:
+        """Run a job once; also tell whether it was lost for no fault of its own and has time for another."""
+        self._start(worker)
         limits = self.limits
         try:
             reply = worker.exchange(
@@ -162,24 +174,43 @@ class Sandbox:
         except Lost as error:
             if self._closed:
                 raise RuntimeError("the sandbox was closed during a run") from None
-            return Killed(reason="lost", message=str(error))
-        return self._read(reply, answers)
+            return Killed(reason="lost", message=str(error)), not error.late
+        outcome = self._read(reply, inputs, answers)
+        return outcome, isinstance(outcome, Killed) and outcome.reason == "lost"
 
-    def _read(self, reply: Reply, answers: int) -> Outcome:
+    def _start(self, worker: Worker) -> None:
+        """Start a worker if it is not running, and refuse one that does not hold."""
+        try:
+            found = worker.start()
+        except SandboxUnavailable:
+            if self._closed:
+                raise RuntimeError("the sandbox was closed during a run") from None
+            raise
+        if self._closed:
+            worker.close()
+            raise RuntimeError("the sandbox was closed during a run")
+        if found is None:
+            return
+        isolation = self.limits.isolation
+        if objected := objection(isolation, found):
+            worker.close()
+            raise SandboxUnavailable(objected)
+        self._layers, self._active = found.layers, active(isolation, found)
+
+    def _read(self, reply: Reply, inputs: Inputs, answers: Sequence[Mapping[str, Any]]) -> Outcome:
         """Read a reply: how the child died, then what it wrote."""
         killed = self._death(reply)
         if killed is not None:
             return killed
         try:
-            outcome = decode(reply.data, answers, self.limits.calls)
+            found = decode(reply.data, len(answers), self.limits.calls)
+            outcome = admit(found, inputs.frames, answers, self.limits)
         except Malformed as error:
             return Killed(reason="lost", message=f"the child's outcome cannot be read: {error}")
-        if isinstance(outcome, Misfit):
-            raise AnswerMisfit(outcome.message)
         if isinstance(outcome, Refused) or outcome.history is None:
             return outcome
-        timed = outcome.history.model_copy(update={"seconds": reply.seconds})
-        return outcome.model_copy(update={"history": timed})
+        known = {"seconds": reply.seconds, "isolation": self._active}  # not the child's to say
+        return outcome.model_copy(update={"history": outcome.history.model_copy(update=known)})
 
     def _death(self, reply: Reply) -> Killed | None:
         """Say what ended a child that did not end itself."""
@@ -195,6 +226,8 @@ class Sandbox:
             )
         if number == signal.SIGKILL:
             return Killed(reason="memory", message="the system ended the child, most likely for its memory")
+        if number == signal.SIGSYS:
+            return Killed(reason="lost", message="the system ended the child for a call that is not allowed")
         how = f"signal {number}" if number else f"status {os.waitstatus_to_exitcode(reply.status)}"
         return Killed(reason="lost", message=f"the child ended by {how}")
 

@@ -1,18 +1,51 @@
 """What one run of a program in the sandbox came to: five kinds of outcome, frozen.
 
-These are the records the host hands on, and the child's outcome is validated into them field by field.
-This file neither starts nor talks to a process.
+These are the records the host hands on, and the child's outcome is validated into them field by field: text
+that an honest child would have cut or cleaned is refused, not mended. This file neither starts nor talks to a
+process.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import JsonValue
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
+from aotd.agent.sandbox.jail.answers import is_answer
+from aotd.agent.sandbox.jail.recorder import READS, VARIABLES
+from aotd.agent.sandbox.jail.text import MESSAGE, VARIABLE
 from aotd.traces.records import Read, Reason, Record
 
-__all__ = ["Answer", "History", "Killed", "Made", "NextCall", "Outcome", "Raised", "Refused", "Returned"]
+__all__ = [
+    "LINES",
+    "Answer",
+    "History",
+    "Killed",
+    "Made",
+    "NextCall",
+    "Outcome",
+    "Raised",
+    "Refused",
+    "Returned",
+]
+
+LINES: Final = 100_000
+"""No program has a line beyond."""
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it holds characters that do not print")
+    return text
+
+
+_Line = Annotated[int, Field(ge=1, le=LINES)]
+_Count = Annotated[int, Field(ge=1, lt=2**63)]
+_Moment = Annotated[str, Field(pattern="^(?:end|[1-9][0-9]{0,4})$")]
+_Name = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_printable)]
+_Value = Annotated[str, Field(max_length=VARIABLE), AfterValidator(_printable)]
+_Message = Annotated[str, Field(max_length=MESSAGE), AfterValidator(_printable)]
+_Output = Annotated[str, Field(max_length=2000), AfterValidator(_printable)]
 
 Answer = str | int | float | bool | list[str] | None
 """What a program may return."""
@@ -26,7 +59,7 @@ class Made(Record):
     args: dict[str, JsonValue]
     """By parameter name, omitted defaults left out. A clip is `{"$clip": "clipN"}`, a program's own dict is
     `{"$dict": [[key, value], ...]}`."""
-    line: int
+    line: _Line
     """Line of the program, from 1."""
     local: bool
     """Computed inside the child (`trim`): it consumed no answer."""
@@ -37,14 +70,14 @@ class History(Record):
 
     calls: tuple[Made, ...] = ()
     """Calls that were answered; the call at which a run paused is not among them."""
-    reads: tuple[Read, ...] = ()
-    lines: dict[int, int] = {}
+    reads: tuple[Read, ...] = Field(default=(), max_length=READS)
+    lines: dict[_Line, _Count] = {}
     """Hits per program line."""
-    variables: dict[str, dict[str, str]] = {}
+    variables: dict[_Moment, Annotated[dict[_Name, _Value], Field(max_length=VARIABLES)]] = {}
     """Program variables as text when call N was made, by N, the pending one too; `end` for the last state."""
-    output: tuple[str, ...] = ()
+    output: tuple[_Output, ...] = ()
     """What the program printed, by line, control characters escaped."""
-    isolation: tuple[str, ...] = ()
+    isolation: tuple[_Message, ...] = Field(default=(), max_length=64)
     """Sandbox layers that were active."""
     seconds: float = 0.0
     """Wall time of this run's child."""
@@ -68,15 +101,22 @@ class Returned(Record):
     """False when the value was no text, number, truth value or list of texts."""
     history: History
 
+    @model_validator(mode="after")
+    def _is_bounded(self) -> Self:
+        shown = isinstance(self.answer, str) and len(self.answer) <= VARIABLE and self.answer.isprintable()
+        if not (is_answer(self.answer) if self.parsable else shown):
+            raise ValueError("it is no answer")
+        return self
+
 
 class Raised(Record):
     """The program ended by an exception that it did not catch."""
 
     outcome: Literal["raised"] = "raised"
-    type: str
-    message: str
+    type: _Name
+    message: _Message
     """The exception's first argument when that is a text or an integer, 300 characters at most."""
-    line: int | None
+    line: _Line | None
     history: History
 
 

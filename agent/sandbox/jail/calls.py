@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, Protocol
 
-from .arguments import Function, bind, encode
+from .arguments import Function, bind, encode, escape
 from .clips import Clip, EmptyClip, ToolError, trim
-from .recorder import Recorder
 from .text import MESSAGE, clean
 
-__all__ = ["Calls", "Source", "replay"]
+__all__ = ["Calls", "Keeper", "Source", "fits", "replay"]
 
 
 class Source(Protocol):
@@ -22,6 +21,16 @@ class Source(Protocol):
 
     def __call__(self, function: Function, bound: dict[str, Any], /) -> dict[str, Any] | None:
         """Answer with `{"ok": value}` or `{"error": {"kind", "message"}}`; None if there is no answer."""
+        ...
+
+
+class Keeper(Protocol):
+    """Where calls are kept, such as the recorder."""
+
+    calls: list[dict[str, object]]
+
+    def state(self, number: int) -> int:
+        """Keep what there is to keep of the moment at which call `number` is made, and give its line."""
         ...
 
 
@@ -47,7 +56,7 @@ class Calls:
     """
 
     def __init__(
-        self, recorder: Recorder, source: Source, limit: int, finish: Callable[[dict[str, Any]], NoReturn]
+        self, recorder: Keeper, source: Source, limit: int, finish: Callable[[dict[str, Any]], NoReturn]
     ) -> None:
         self._recorder = recorder
         self._source = source
@@ -81,16 +90,31 @@ class Calls:
         if "error" in answer:
             kind, message = str(answer["error"]["kind"]), clean(str(answer["error"]["message"]), MESSAGE)
             raise EmptyClip(message) if kind == "EmptyClip" else ToolError(message)
-        value, kind = answer.get("ok"), function["returns"]
-        if kind == "clip" and type(value) is dict and type(value.get("$clip")) is dict:
-            frames = value["$clip"].get("frames")
-            if type(frames) is list and all(type(f) is int for f in frames):
-                return Clip(number, tuple(frames))
-        elif kind == "list[str]":
-            if type(value) is list and all(type(item) is str for item in value):
-                return value
-        elif type(value).__name__ == kind:
-            return value
+        value: Any = answer.get("ok")
+        kind = function["returns"]
+        if fits(kind, value):
+            return Clip(number, tuple(value["$clip"]["frames"])) if kind == "clip" else _clean(value)
         # The host's fault, not the program's: the run ends here, where no handler of the program can see it.
         text = f"answer {self._answered} must be a {kind}, which {function['name']} gives"
         return self._finish({"outcome": "misfit", "message": text})
+
+
+def _clean(value: Any) -> Any:
+    """Escape control characters in what a model wrote: the program could not hand them on."""
+    if type(value) is list:
+        return [escape(item) for item in value]
+    return escape(value) if type(value) is str else value
+
+
+def fits(kind: str, value: object) -> bool:
+    """Tell whether an answer's value is of the kind that a function returns."""
+    if kind == "clip":
+        frames = value["$clip"].get("frames") if type(value) is dict and _is_clip(value) else None
+        return type(frames) is list and all(type(f) is int for f in frames)
+    if kind == "list[str]":
+        return type(value) is list and all(type(item) is str for item in value)
+    return type(value).__name__ == kind
+
+
+def _is_clip(value: dict[str, Any]) -> bool:
+    return type(value.get("$clip")) is dict

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import ast
 import json
+import mmap
 import os
 import sys
 from types import CodeType
 from typing import Any, Final, NoReturn
 
 from . import guards, lint, names, source, standins
+from .answers import returned
 from .arguments import Function
 from .calls import Calls, Source, replay
 from .clips import Clip
-from .confine import confine, relax, silence
+from .confine import Bounds, Step, confine, silence
 from .policy import Policy
 from .protocol import OUTCOME
 from .recorder import ENTRY, PROGRAM, Recorder
@@ -26,20 +28,19 @@ from .text import MESSAGE, clean, show
 __all__ = ["main"]
 
 _FAULTS: Final = (NameError, TypeError, AttributeError)
-_INTEGER: Final = 2**63
 
 
-def main(job: bytes, channel: int, cpu_seconds: int, memory_bytes: int, parent: int) -> NoReturn:
-    """Do a job and exit."""
+def main(job: mmap.mmap, channel: int, steps: dict[str, Step], bounds: Bounds) -> NoReturn:
+    """Put up the layers, do a job and exit."""
     silence()
-    layers = confine(cpu_seconds, memory_bytes, parent)
-    _Job(json.loads(job), channel, [*layers, "language"]).work()
+    spare = confine(steps, bounds)
+    _Job(json.loads(job[:]), channel, spare).work()
 
 
 class _Job:
     """The job's parts and the way out."""
 
-    def __init__(self, job: dict[str, Any], channel: int, layers: list[str]) -> None:
+    def __init__(self, job: dict[str, Any], channel: int, spare: mmap.mmap) -> None:
         self.program: str = job["program"]
         self.inputs: dict[str, Any] = job["inputs"]
         self.answers: list[dict[str, Any]] | None = job["answers"]
@@ -48,7 +49,7 @@ class _Job:
         self.calls: int = job["calls"]
         self.output: int = job["output_bytes"]
         self.channel = channel
-        self.layers = layers
+        self.spare = spare
         self.recorder = self._fresh()
 
     def work(self) -> NoReturn:
@@ -109,12 +110,12 @@ class _Job:
             sys.settrace(None)
             return _raised(error)
         sys.settrace(None)
-        return _returned(answer)
+        return returned(answer)
 
     def out_of_memory(self) -> NoReturn:
         """Report that memory ran out."""
         sys.settrace(None)
-        relax()
+        self.spare.close()
         self.finish({"outcome": "killed", "reason": "memory", "message": "the program ran out of memory"})
 
     def finish(self, outcome: dict[str, Any]) -> NoReturn:
@@ -123,8 +124,7 @@ class _Job:
         if self.answers is None:  # a dry run that paused or met a limit says nothing against the program
             self.refuse([])
         outcome.pop("fault", None)
-        history = self.recorder.history() | {"isolation": self.layers}
-        data = _encode(outcome | {"history": history})
+        data = _encode(outcome | {"history": self.recorder.history()})
         if len(data) > OUTCOME:
             text = "the record of the run is too long"
             data = _encode({"outcome": "killed", "reason": "output", "message": text})
@@ -165,8 +165,6 @@ class _Job:
             "_getattr_": lambda value, name: guards.get_attribute(value, name, read, known),
             "_getitem_": guards.get_item,
             "_write_": guards.writable,
-            "_inplacevar_": guards.in_place,
-            "_inplaceitem_": guards.in_place_item,
             "_format_": guards.format_value,
             "_import_": names.load,
             "_caught_": self._caught,
@@ -212,25 +210,3 @@ def _raised(error: Exception) -> dict[str, Any]:
         "line": line,
         "fault": fault,
     }
-
-
-def _returned(value: Any) -> dict[str, Any]:
-    """Bring a program's answer to one of the plain kinds, or to text that is marked as not parsable."""
-    plain: Any = value
-    if type(value) in (list, tuple):
-        plain = list(value)
-    elif type(value) in (set, frozenset) and all(type(item) is str for item in value):
-        plain = sorted(value)
-    parsable = (
-        plain is None
-        or (type(plain) is str and len(plain) <= 10_000)
-        or type(plain) is bool
-        or (type(plain) is int and -_INTEGER <= plain < _INTEGER)
-        or (type(plain) is float and plain - plain == 0)
-        or (
-            type(plain) is list
-            and len(plain) <= 200
-            and all(type(p) is str and len(p) <= 2000 for p in plain)
-        )
-    )
-    return {"outcome": "returned", "answer": plain if parsable else show(value), "parsable": parsable}

@@ -1,28 +1,78 @@
-"""The operating system's layers around one child, and a tuple of those that hold.
+"""The operating system's layers around a child: prepared once in the zygote, put around each child for good.
 
-Resource limits and process flags. Filters for system calls and paths are not here yet; each will be one more
-function whose name joins the tuple only if the kernel accepted it.
+Each layer is a name and one function, in the order in which they are put up; the filter for system calls is
+last, because it forbids all the others. Which layers are wanted is for the caller to say, and whether they
+hold is for `selftest` to try.
 """
 
 from __future__ import annotations
 
-import ctypes
+import mmap
 import os
 import resource
-import sys
-from typing import Final
+from collections.abc import Callable, Collection
+from typing import Final, NamedTuple, NoReturn
 
-__all__ = ["confine", "relax", "silence"]
+from . import kernel, landlock, seccomp
 
-_SLACK: Final = 32 * 1024 * 1024
-"""Bytes that the child may take beyond its limit to report that it met the limit."""
+__all__ = ["LAYERS", "Bounds", "Step", "confine", "follow", "prepare", "silence"]
+
+_SPARE: Final = 32 * 1024 * 1024
+"""Bytes, at most, that are kept back for telling that memory ran out."""
 
 _SET_PDEATHSIG: Final = 1
 _SET_DUMPABLE: Final = 4
 _SET_NO_NEW_PRIVS: Final = 38
 _SIGKILL: Final = 9
 
-_LIBC: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+class Bounds(NamedTuple):
+    """What one child may use."""
+
+    cpu_seconds: int
+    memory_bytes: int
+    parent: int
+    """Process id of the zygote; the child ends with it."""
+
+
+Step = Callable[[Bounds], None]
+"""Puts up one layer; raises OSError or ValueError when it cannot."""
+
+
+def prepare(names: Collection[str]) -> dict[str, Step]:
+    """Make ready the layers of these names, or all for `*`, in the order to put them up.
+
+    A layer that this system does not have becomes a step that says so when it is taken.
+    """
+    steps = {name: make() for name, make in LAYERS.items() if name in names or "*" in names}
+    unknown = {name: _cannot("there is no such layer") for name in names if name not in {*LAYERS, "*"}}
+    return unknown | steps
+
+
+def confine(steps: dict[str, Step], bounds: Bounds) -> mmap.mmap:
+    """Put layers around this process for good.
+
+    Parameters
+    ----------
+    steps
+        What `prepare` gave.
+    bounds
+        What the process may use.
+
+    Returns
+    -------
+    mmap.mmap
+        Memory kept back: close it to have some when there is no more.
+
+    Raises
+    ------
+    OSError or ValueError
+        When a layer cannot be put up. The process must then do nothing more.
+    """
+    spare = mmap.mmap(-1, min(_SPARE, bounds.memory_bytes // 8))
+    for step in steps.values():
+        step(bounds)
+    return spare
 
 
 def silence() -> None:
@@ -30,58 +80,78 @@ def silence() -> None:
     os.dup2(1, 0)
 
 
-def confine(cpu_seconds: int, memory_bytes: int, parent: int) -> list[str]:
-    """Confine this process for good.
+def follow(parent: int) -> None:
+    """End with the process that started this one, or now if that has ended already.
 
-    Parameters
-    ----------
-    cpu_seconds
-        Processor time.
-    memory_bytes
-        Address space.
-    parent
-        Process id of the zygote; the child ends with it.
-
-    Returns
-    -------
-    list of str
-        Names of the layers that are active.
+    Raises
+    ------
+    OSError
+        Where the kernel cannot arrange it.
     """
-    layers = ["process", *_flags(parent)]
-    limits = {
-        "limit-memory": (resource.RLIMIT_AS, memory_bytes, memory_bytes + _SLACK),
-        "limit-cpu": (resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1),
-        "limit-file-size": (resource.RLIMIT_FSIZE, 0, 0),
-        "limit-core": (resource.RLIMIT_CORE, 0, 0),
-        "limit-processes": (resource.RLIMIT_NPROC, 0, 0),
-        "limit-open-files": (resource.RLIMIT_NOFILE, 0, 0),
-    }
-    for name, (which, soft, hard) in limits.items():
-        try:
-            resource.setrlimit(which, (soft, hard))
-        except (ValueError, OSError):
-            continue
-        if name != "limit-processes" or os.geteuid() != 0:  # the kernel does not hold root to it
-            layers.append(name)
-    return layers
-
-
-def relax() -> None:
-    """Use the slack, so that a child out of memory can say so."""
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
-
-
-def _flags(parent: int) -> list[str]:
-    """Set process flags where there is a prctl."""
-    if _LIBC is None:
-        return []
-    flags = {
-        "dies-with-parent": (_SET_PDEATHSIG, _SIGKILL),
-        "no-new-privileges": (_SET_NO_NEW_PRIVS, 1),
-        "not-dumpable": (_SET_DUMPABLE, 0),
-    }
-    held = [name for name, (option, value) in flags.items() if _LIBC.prctl(option, value, 0, 0, 0) == 0]
-    if os.getppid() != parent:  # it died before the flag was set
+    kernel.prctl(_SET_PDEATHSIG, _SIGKILL)
+    if os.getppid() != parent:  # it ended before the flag was set
         os._exit(1)
-    return held
+
+
+def _flag(option: int, value: int) -> Step:
+    return lambda _bounds: kernel.prctl(option, value)
+
+
+def _limit(which: int, value: Callable[[Bounds], int]) -> Step:
+    """Lower a resource limit: the first figure may end the child, the second is for good."""
+
+    def step(bounds: Bounds) -> None:
+        _, most = resource.getrlimit(which)
+        wanted = value(bounds)
+        soft = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        # One second between SIGXCPU, which says what happened, and SIGKILL, which cannot be ignored.
+        hard = soft + 1 if which == resource.RLIMIT_CPU and soft != most else soft
+        resource.setrlimit(which, (soft, hard))
+
+    return step
+
+
+def _processes() -> Step:
+    if os.geteuid() == 0:
+        return _cannot("the kernel does not hold root to it")
+    return _limit(resource.RLIMIT_NPROC, lambda _: 0)
+
+
+def _paths() -> Step:
+    try:
+        restrict = landlock.prepare()
+    except OSError as error:
+        return _cannot(str(error))
+    return lambda _bounds: restrict()
+
+
+def _calls() -> Step:
+    try:
+        install = seccomp.prepare(os.uname().machine)
+    except OSError as error:
+        return _cannot(str(error))
+    return lambda _bounds: install()
+
+
+def _cannot(why: str) -> Step:
+    def step(_bounds: Bounds) -> NoReturn:
+        raise OSError(why)
+
+    return step
+
+
+LAYERS: Final[dict[str, Callable[[], Step]]] = {
+    "no-capabilities": lambda: lambda _bounds: kernel.drop_capabilities(),
+    "dies-with-parent": lambda: lambda bounds: follow(bounds.parent),
+    "not-dumpable": lambda: _flag(_SET_DUMPABLE, 0),
+    "no-new-privileges": lambda: _flag(_SET_NO_NEW_PRIVS, 1),
+    "limit-memory": lambda: _limit(resource.RLIMIT_AS, lambda bounds: bounds.memory_bytes),
+    "limit-cpu": lambda: _limit(resource.RLIMIT_CPU, lambda bounds: bounds.cpu_seconds),
+    "limit-file-size": lambda: _limit(resource.RLIMIT_FSIZE, lambda _: 0),
+    "limit-core": lambda: _limit(resource.RLIMIT_CORE, lambda _: 0),
+    "limit-processes": _processes,
+    "limit-open-files": lambda: _limit(resource.RLIMIT_NOFILE, lambda _: 0),
+    "landlock": _paths,
+    "seccomp": _calls,
+}
+"""What makes each layer ready, by its name, in the order to put them up."""

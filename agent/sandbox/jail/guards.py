@@ -7,16 +7,24 @@ here looks at arguments of the program's functions.
 from __future__ import annotations
 
 import collections
+import difflib
 import itertools
-import operator
 import re
 import string
-from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Iterator
+from types import BuiltinMethodType, MethodDescriptorType
+from typing import Any, Final, NoReturn, Self
 
 from .clips import ATTRIBUTES, Clip
 
-__all__ = ["Facade", "format_value", "get_attribute", "get_item", "in_place", "in_place_item", "writable"]
+__all__ = [
+    "Facade",
+    "Hint",
+    "format_value",
+    "get_attribute",
+    "get_item",
+    "writable",
+]
 
 WIDTH: Final = 1000
 """Largest width or precision of a format."""
@@ -28,10 +36,10 @@ _SET: Final = "copy difference intersection isdisjoint issubset issuperset symme
 _METHODS: Final[dict[type, frozenset[str]]] = {
     kind: frozenset(names.split())
     for kind, names in {
-        str: "capitalize casefold center count endswith expandtabs find index isalnum isalpha isdecimal"
-        " isdigit islower isnumeric isspace istitle isupper join ljust lower lstrip partition removeprefix"
-        " removesuffix replace rfind rindex rjust rpartition rsplit rstrip split splitlines startswith"
-        " strip swapcase title upper zfill",
+        str: "capitalize casefold center count endswith expandtabs find index isalnum isalpha isascii"
+        " isdecimal isdigit islower isnumeric isprintable isspace istitle isupper join ljust lower lstrip"
+        " maketrans partition removeprefix removesuffix replace rfind rindex rjust rpartition rsplit rstrip"
+        " split splitlines startswith strip swapcase title translate upper zfill",
         list: "append clear copy count extend index insert pop remove reverse sort",
         tuple: "count index",
         dict: _DICT,
@@ -48,27 +56,29 @@ _METHODS: Final[dict[type, frozenset[str]]] = {
         " remove reverse rotate",
         itertools.chain: "from_iterable",
         re.Match: "end group groupdict groups span start",
-        re.Pattern: "findall finditer fullmatch match search split sub",
+        re.Pattern: "findall finditer fullmatch match pattern search split sub subn",
+        difflib.SequenceMatcher: "quick_ratio ratio",
     }.items()
 }
-_WRITABLE: Final = (list, dict, collections.defaultdict, collections.Counter, collections.OrderedDict)
-_READABLE: Final = frozenset({*_WRITABLE, str, tuple, range, collections.deque, re.Match})
+_WRITABLE: Final = frozenset(
+    {list, dict, collections.deque} | {collections.defaultdict, collections.Counter, collections.OrderedDict}
+)
+_READABLE: Final = frozenset({*_WRITABLE, str, tuple, range, re.Match})
+_REFUSING: Final = frozenset({str, tuple, range, set, frozenset, int, float, bool, type(None)})
+"""Types that refuse to have items set, in Python's own words."""
+_GENERIC: Final = (list, dict, tuple, set, frozenset)
+_UNBOUND: Final = (MethodDescriptorType, BuiltinMethodType)
+"""What a type may give, such as `str.lower`; methods written in Python would trust whatever is `self`."""
 
-_IN_PLACE: Final[dict[str, Callable[[Any, Any], Any]]] = {
-    "+=": operator.iadd,
-    "-=": operator.isub,
-    "*=": operator.imul,
-    "/=": operator.itruediv,
-    "%=": operator.imod,
-    "**=": operator.ipow,
-    "<<=": operator.ilshift,
-    ">>=": operator.irshift,
-    "|=": operator.ior,
-    "^=": operator.ixor,
-    "&=": operator.iand,
-    "//=": operator.ifloordiv,
-}
 _CONVERSIONS: Final[dict[str, Callable[[object], str]]] = {"r": repr, "s": str, "a": ascii}
+
+
+class Hint:
+    """Stands for each name of `typing`: it may be subscripted and joined by `|`, and serves nothing else."""
+
+    def __new__(cls, *_args: object, **_named: object) -> Self:
+        """Refuse: what typing makes of its arguments is not made here."""
+        raise TypeError("names from typing serve annotations only")
 
 
 class Facade:
@@ -106,35 +116,30 @@ def get_attribute(
         raise AttributeError(f"module '{value.title}' offers no '{name}' here, only {', '.join(value.names)}")
     if kind is str and name == "format":
         return lambda *args, **named: _format_text(value, args, named)
-    if name in _METHODS.get(kind, ()) or (kind is type and name in _METHODS.get(value, ())):
+    if name in _METHODS.get(kind, ()):
         return getattr(value, name)
-    raise AttributeError(f"'{kind.__name__}' object has no attribute '{name}'")
+    if kind is type and name in _METHODS.get(value, ()):
+        found = getattr(value, name)
+        if type(found) in _UNBOUND:
+            return found
+    shown = f"type object '{value.__name__}'" if kind is type else f"'{kind.__name__}' object"
+    raise AttributeError(f"{shown} has no attribute '{name}'")
 
 
 def get_item(value: Any, key: Any) -> Any:
-    """Subscript a sequence or a mapping."""
+    """Subscript a sequence or a mapping; `list[str]` and the like are what they are without the brackets."""
+    if value is Hint or (type(value) is type and value in _GENERIC):
+        return value
     if type(value) not in _READABLE:
         _no_items(value)
     return value[key]
 
 
 def writable(value: Any) -> Any:
-    """Give back a list or dict; raise TypeError for anything whose items cannot be set or deleted."""
-    if type(value) not in _WRITABLE:
+    """Give back what may have its items set or deleted; raise TypeError for anything else."""
+    if type(value) not in _WRITABLE and type(value) not in _REFUSING:
         raise TypeError(f"items of '{type(value).__name__}' cannot be set or deleted")
     return value
-
-
-def in_place(sign: str, left: Any, right: Any) -> Any:
-    """Compute `left sign right`, such as `x += 1`."""
-    if sign not in _IN_PLACE:
-        raise TypeError(f"the operator {sign} is not allowed")
-    return _IN_PLACE[sign](left, right)
-
-
-def in_place_item(sign: str, holder: Any, key: Any, right: Any) -> None:
-    """Do `holder[key] sign right`, evaluating each part once."""
-    writable(holder)[key] = in_place(sign, holder[key], right)
 
 
 def format_value(value: Any, conversion: str = "", spec: str = "") -> str:
@@ -163,15 +168,32 @@ def _no_items(value: object) -> NoReturn:
 
 def _format_text(template: str, args: tuple[Any, ...], named: dict[str, Any]) -> str:
     """Do `str.format` with simple fields only: C code would walk attributes for the others."""
-    parts, automatic = [], 0
+    return _fill(template, args, named, iter(range(len(args))), levels=2)
+
+
+def _fill(
+    template: str, args: tuple[Any, ...], named: dict[str, Any], places: Iterator[int], *, levels: int
+) -> str:
+    """Fill a template's fields; the format of a field may hold fields in turn, and theirs none."""
+    if not levels:
+        raise ValueError("Max string recursion exceeded")
+    parts = []
     for literal, field, spec, conversion in string.Formatter().parse(template):
         parts.append(literal)
-        if field is None:
-            continue
-        if not field:
-            field, automatic = str(automatic), automatic + 1  # noqa: PLW2901
-        if not (field.isdecimal() or field.isidentifier()) or "{" in (spec or ""):
-            raise ValueError(f"format field '{{{field[:40]}}}' is not simple; use a name or a number")
-        value = args[int(field)] if field.isdecimal() else named[field]
-        parts.append(format_value(value, conversion or "", spec or ""))
+        if field is not None:
+            value = _named(field, args, named, places)
+            spec = _fill(spec, args, named, places, levels=levels - 1) if spec else ""  # noqa: PLW2901
+            parts.append(format_value(value, conversion or "", spec))
     return "".join(parts)
+
+
+def _named(field: str, args: tuple[Any, ...], named: dict[str, Any], places: Iterator[int]) -> Any:
+    """Give the value that a field stands for: by name, by number, or the next one."""
+    if field.isidentifier():
+        return named[field]
+    if field and not field.isdecimal():
+        raise ValueError(f"format field '{{{field[:40]}}}' is not simple; use a name or a number")
+    place = int(field) if field else next(places, len(args))
+    if place >= len(args):
+        raise IndexError(f"Replacement index {place} out of range for positional args tuple")
+    return args[place]

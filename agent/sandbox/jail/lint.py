@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from .arguments import Function
+from .policy import is_plain
 from .recorder import ENTRY
 from .source import Reason, reason
 
@@ -29,6 +30,18 @@ _LITERAL_KINDS: Final[dict[type, str]] = {
     ast.Dict: "dict",
     ast.DictComp: "dict",
 }
+_INSTEAD: Final = {
+    "type": "type and attribute tricks have no use here; isinstance() is there",
+    "getattr": "type and attribute tricks have no use here; write value.name",
+    "hasattr": "type and attribute tricks have no use here; a clip has start, end and num_frames",
+    "BaseException": "use Exception",
+    "open": "a program has no files",
+    "input": "a program cannot ask; use query and possible_answers",
+    "eval": "write out what it would compute",
+    "exec": "write out what it would do",
+}
+"""What to do without a builtin that language models like to use."""
+
 _ACCEPTED: Final = {
     "clip": (),
     "str": ("str",),
@@ -152,13 +165,13 @@ def _unknown(
     node: ast.Name, functions: Collection[str], names: Collection[str], bound: set[str]
 ) -> list[Reason]:
     name = node.id
-    if name in functions or name in names or name.startswith("_"):
+    if name in functions or name in names or not is_plain(name):
         return []
     by_case = {k.lower(): k for k in (*bound, *functions)}
     close = difflib.get_close_matches(name.lower(), by_case, 1)
     guess = f"did you mean {by_case[close[0]]}?" if close else ""
     if hasattr(builtins, name):
-        hint = "type and attribute tricks have no use here" if name in ("type", "getattr", "hasattr") else ""
+        hint = _INSTEAD.get(name, f"there are {', '.join(sorted(n for n in names if n[0].islower()))}")
         return [reason(node.lineno, "policy", f"{name} is not available to programs", hint)]
     return [
         reason(node.lineno, "contract", f"unknown name {name}", guess or f"functions: {', '.join(functions)}")

@@ -11,14 +11,14 @@ import ast
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from RestrictedPython.transformer import IOPERATOR_TO_STR, RestrictingNodeTransformer, copy_locations
+from RestrictedPython.transformer import RestrictingNodeTransformer, copy_locations
 
 from .source import Reason, reason
 
-__all__ = ["IGNORED_MODULES", "Policy"]
+__all__ = ["ANNOTATING", "Policy", "is_plain"]
 
-IGNORED_MODULES: Final = frozenset({"typing", "__future__", "collections.abc"})
-"""Modules that serve annotations only: importing from them is dropped together with the annotations."""
+ANNOTATING: Final = frozenset({"typing", "typing_extensions", "collections.abc"})
+"""Modules that serve annotations, which are dropped: any name imported from them is a stand-in."""
 
 _REFUSED: Final[dict[str, tuple[str, str]]] = {
     "ClassDef": ("classes are not allowed", "use functions, lists and dicts"),
@@ -30,11 +30,29 @@ _REFUSED: Final[dict[str, tuple[str, str]]] = {
     "With": ("with is not allowed", "programs have no files or locks"),
     "Yield": ("yield is not allowed", "collect a list and return it"),
     "YieldFrom": ("yield is not allowed", "collect a list and return it"),
-    "Nonlocal": ("nonlocal is not allowed", "return the value, or keep it in a list or dict"),
     "TryStar": ("except* is not allowed", "use except"),
     "TemplateStr": ("template strings are not allowed", "use an f-string"),
     "TypeAlias": ("type statements are not allowed", "leave it out"),
 }
+
+_INSTEAD: Final[dict[str, str]] = {
+    "numpy": "use sum(), max() and sorted(), or the modules math and statistics",
+    "random": "programs have no chance: an answer follows from what was found",
+    "time": "programs have no clock; frames carry their ids",
+    "datetime": "programs have no clock; frames carry their ids",
+    "dataclasses": "use dicts and tuples",
+    "enum": "use strings",
+    "abc": "use functions",
+    "logging": "use print()",
+    "contextlib": "use try and except",
+}
+"""What to do without a module that language models like to import."""
+
+
+def is_plain(name: str) -> bool:
+    """Tell a name that a program may use from those of Python (`__name`) and of the guards (`_name_`)."""
+    private = name.startswith("_") and bool(name.strip("_"))
+    return not private or not (name.startswith("__") or name.endswith("_"))
 
 
 class Policy(RestrictingNodeTransformer):
@@ -60,7 +78,7 @@ class Policy(RestrictingNodeTransformer):
 
     def error(self, node: ast.AST, info: str) -> None:
         """Note what RestrictedPython itself refuses."""
-        self.refuse(node, info)
+        self.refuse(node, info, "leave it out")
 
     def not_allowed(self, node: ast.AST) -> None:
         """Refuse a kind of syntax."""
@@ -68,7 +86,7 @@ class Policy(RestrictingNodeTransformer):
         self.refuse(node, *_REFUSED.get(name, (f"{name} is not allowed", "use simpler code")))
 
     visit_ClassDef = visit_AsyncFunctionDef = visit_With = visit_Yield = visit_YieldFrom = not_allowed
-    visit_Match = visit_Nonlocal = visit_TryStar = visit_TemplateStr = visit_TypeAlias = not_allowed
+    visit_Match = visit_TryStar = visit_TemplateStr = visit_TypeAlias = not_allowed
 
     # Names
 
@@ -81,8 +99,9 @@ class Policy(RestrictingNodeTransformer):
             self.refuse(node, f"{name} is a function of the API and cannot be redefined", "use another name")
 
     def _check_underscore(self, node: ast.AST, name: str) -> None:
-        if name.startswith("_") and name != "_":
-            self.refuse(node, f"the name {name} begins with an underscore", "use a plain name")
+        if not is_plain(name):
+            message = f"the name {name} begins with an underscore, as those of Python itself do"
+            self.refuse(node, message, "use a plain name")
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         """Allow plain names."""
@@ -92,11 +111,13 @@ class Policy(RestrictingNodeTransformer):
             self.check_name(node, node.id)
         return node
 
-    def visit_Global(self, node: ast.Global) -> ast.AST:
-        """Allow module variables of plain names."""
+    def visit_Global(self, node: ast.Global | ast.Nonlocal) -> ast.AST:
+        """Allow variables of the module, or of the function around, that have plain names."""
         for name in node.names:
             self.check_name(node, name)
         return node
+
+    visit_Nonlocal = visit_Global
 
     def visit_keyword(self, node: ast.keyword) -> ast.AST:
         """Allow keywords of plain names."""
@@ -152,7 +173,8 @@ class Policy(RestrictingNodeTransformer):
     def visit_Attribute(self, node: ast.Attribute) -> Any:
         """Route reads through `_getattr_` and refuse writes."""
         if node.attr.startswith("_"):
-            self.refuse(node, f"the attribute {node.attr} begins with an underscore", "use plain attributes")
+            hint = "write lambda i: x[i]" if node.attr == "__getitem__" else "use plain attributes"
+            self.refuse(node, f"the attribute {node.attr} begins with an underscore", hint)
             return node
         if not isinstance(node.ctx, ast.Load):
             self.refuse(node, "attributes cannot be set or deleted", "keep the value in a variable")
@@ -160,14 +182,8 @@ class Policy(RestrictingNodeTransformer):
         return super().visit_Attribute(node)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
-        """Rewrite `d[k] += v` as one helper call, so that `d` and `k` are evaluated once."""
-        if not isinstance(node.target, ast.Subscript):
-            return super().visit_AugAssign(node)
-        parts: list[ast.expr] = [self.visit(p) for p in (node.target.value, node.target.slice, node.value)]
-        operator = ast.Constant(IOPERATOR_TO_STR[type(node.op)])
-        statement = ast.Expr(_call("_inplaceitem_", operator, *parts))
-        copy_locations(statement, node)
-        return statement
+        """Leave `x += v` and `d[k] += v` alone, but for the guard on `d`: each part is evaluated as ever."""
+        return self.node_contents_visit(node)
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
         """Route the value of an f-string's field through `_format_`."""
@@ -198,7 +214,7 @@ class Policy(RestrictingNodeTransformer):
         """Rewrite `import math as m` as `m = _import_("math", None)`."""
         bound = []
         for alias in node.names:
-            if alias.name in IGNORED_MODULES:
+            if alias.name in ANNOTATING:
                 continue
             if alias.name not in self._modules:
                 self._refuse_module(node, alias.name)
@@ -210,15 +226,15 @@ class Policy(RestrictingNodeTransformer):
     def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
         """Rewrite `from math import sqrt` as `sqrt = _import_("math", "sqrt")`."""
         module = node.module or "."
-        if module in IGNORED_MODULES:
+        if module == "__future__":
             return ast.copy_location(ast.Pass(), node)
-        if node.level or module not in self._modules:
+        if node.level or module not in {*self._modules, *ANNOTATING}:
             self._refuse_module(node, module)
             return node
         bound = []
         for alias in node.names:
-            if alias.name not in self._modules[module]:
-                offer = ", ".join(sorted(self._modules[module]))
+            if alias.name == "*" or (module in self._modules and alias.name not in self._modules[module]):
+                offer = ", ".join(sorted(self._modules.get(module, ["its names, one by one"])))
                 self.refuse(node, f"{alias.name} cannot be imported from {module}", f"it offers {offer}")
                 continue
             self.check_name(node, alias.asname or alias.name)
@@ -226,8 +242,9 @@ class Policy(RestrictingNodeTransformer):
         return bound or node
 
     def _refuse_module(self, node: ast.AST, module: str) -> None:
-        offer = ", ".join(sorted(self._modules))
-        self.refuse(node, f"{module} cannot be imported", f"only these can, in part: {offer}")
+        offer = f"only these can, in part: {', '.join(sorted(self._modules))}"
+        instead = _INSTEAD.get(module.partition(".")[0])
+        self.refuse(node, f"{module} cannot be imported", f"{instead}; {offer}" if instead else offer)
 
 
 def _call(name: str, *args: ast.expr) -> ast.Call:

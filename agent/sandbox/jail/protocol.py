@@ -16,5 +16,6 @@ REPLY: Final = struct.Struct("!Ii?d")
 OUTCOME: Final = 1024 * 1024
 """Bytes that a child may write."""
 
-STARTED: Final = b"ready\n"
-"""Written once, when the zygote can take jobs."""
+STARTED: Final = b"ready "
+"""Written once, when the zygote can take jobs. JSON and a line's end follow: `layers`, each with why it does
+not hold, and `deeds`, what a confined child tried, each with what happened; empty texts where all is well."""

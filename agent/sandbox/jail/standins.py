@@ -16,8 +16,10 @@ __all__ = ["blind", "lean", "rich"]
 _TEXTS: Final = {
     "Query_Objs": ["cup", "book", "phone"],
     "Query_Actions": ["open the door", "take the cup", "put down the cup"],
-    "Video_caption": ["a person opens a door", "a person takes a cup"],
+    "Video_caption": ["a person opens a door", "2 people take a cup"],
 }
+_SAID: Final = ["Yes, 2 people: one on the left takes the red cup, then opens the door", "no"]
+"""Texts with a number, a yes and a no in them: programs look for these."""
 
 
 def rich() -> Source:
@@ -46,6 +48,6 @@ def _answer(function: Function, bound: dict[str, Any], *, generous: bool) -> Any
         texts = options or _TEXTS.get(function["name"], ["a cup", "a book"])
         return texts[:3] if generous else texts[-1:]
     if kind == "str":
-        texts = options or ["a person takes a cup"]
+        texts = options or _SAID
         return texts[0] if generous else texts[-1]
     return generous if kind == "bool" else int(generous)
