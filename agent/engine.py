@@ -7,27 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from aotd.agent.config import PlannerConfig, RunConfig, SourceConfig, WriterConfig
+from aotd.agent.equip import Means, equip
 from aotd.agent.grammar import GrammarPlanner
 from aotd.agent.judge import AnswerJudge, Judge
 from aotd.agent.llm_planner import LlmPlanner
 from aotd.agent.pipeline import Pipeline
 from aotd.agent.plan import Planner, RecordedPlanner
 from aotd.agent.run import Runner
+from aotd.agent.sandbox.backend import Backend, Limits
 from aotd.agent.sandbox.host import Sandbox
-from aotd.agent.servers import Servers
 from aotd.agent.tell import Teller
+from aotd.agent.text_models import TextModels
 from aotd.agent.write import TemplateWriter, Writer
+from aotd.prompts.loader import Templates
 from aotd.tools.batching import Backbone
-from aotd.tools.build import Models, Toolbox
+from aotd.tools.build import Models, Places, Toolbox
 from aotd.tools.cache import Cache
-from aotd.tools.device import Device
+from aotd.tools.device import Devices
+from aotd.tools.dry_run import with_random_weights
+from aotd.tools.frames import FrameStore
 from aotd.tools.library import Library
-from aotd.tools.selector import RuleSelector
+from aotd.tools.memory import check_memory, needs
 from aotd.tools.video import PYAV
+from aotd.tools.vllm_engine import VllmEngines
 from aotd.traces.records import Provenance
 from aotd.traces.runs import ModelCall
 
@@ -63,16 +70,28 @@ def engine(
         If the settings lack something, such as the server of a language model.
     """
     with ExitStack() as stack:
-        sandbox = stack.enter_context(Sandbox(config.sandbox, workers=config.workers))
+        digest = config.digest
+        check_memory(needs(config, config.text_roles))
+        if config.random_weights is not None:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="aotd-")))
+            config = with_random_weights(config, config.random_weights, folder)
+        sandbox = stack.enter_context(_sandbox(config.sandbox, config.workers))
         threads = stack.enter_context(ThreadPoolExecutor(config.workers, "sandbox"))
-        device = Device(stack.enter_context(ThreadPoolExecutor(1, "device")))
+        devices = stack.enter_context(Devices())
         settings = config.functions
-        backbone = Backbone(cache, device, record, settings.batch_items, patience=settings.patience_seconds)
-        servers = stack.enter_context(Servers(config.text, backbone))
-        toolbox = _toolbox(config, backbone, servers, models)
-        planner = planner or _planner(config.planner, servers)
-        writer = _writer(config.writer, servers)
-        judge, answer_judge = _judges(config, servers)
+        backbone = Backbone(
+            cache, devices.of("annotation"), record, settings.batch_items, patience=settings.patience_seconds
+        )
+        templates = Templates(config.prompts.model_dump(exclude_none=True))
+        engines = stack.enter_context(VllmEngines())
+        texts = stack.enter_context(TextModels(config.text, backbone, devices.of, config.device, engines))
+        library = _library(config.source)
+        frames = FrameStore(library, config.frames_mb * 1_000_000) if library else None
+        means = Means(config, backbone, devices, engines, texts, templates, frames)
+        toolbox = equip(means) if models is None else Toolbox(config, models, Places.all_at(backbone))
+        planner = planner or _planner(config.planner, texts, templates)
+        writer = _writer(config.writer, texts, templates)
+        judge, answer_judge = _judges(config, texts, templates)
         asked: dict[str, Planner | Writer | Judge | AnswerJudge | None] = {
             "planner": planner,
             "writer": writer,
@@ -85,28 +104,39 @@ def engine(
             runner=Runner(sandbox, threads),
             teller=Teller(writer, judge, config.allow_future),
             answer_judge=answer_judge,
-            library=_library(config.source),
-            provenance=_provenance(config, toolbox, {k: part for k, part in asked.items() if part}),
+            library=library,
+            frames=frames,
+            provenance=_provenance(digest, toolbox, {k: part for k, part in asked.items() if part}),
             future=toolbox.reads_graphs and config.oracle.future,
             repairs=config.repairs,
             live_programs=config.live_programs,
         )
 
 
+def _sandbox(limits: Limits, workers: int) -> AbstractContextManager[Backend]:
+    if limits.backend == "process":
+        return Sandbox(limits, workers=workers)
+    from aotd.agent.sandbox.monty import MontySandbox
+
+    return MontySandbox(limits, workers=workers)
+
+
 def _provenance(
-    config: RunConfig, toolbox: Toolbox, asked: Mapping[str, Planner | Writer | Judge | AnswerJudge]
+    digest: str, toolbox: Toolbox, asked: Mapping[str, Planner | Writer | Judge | AnswerJudge]
 ) -> Provenance:
     """Say what a run's examples are made with."""
     roles = {role: part.identity for role, part in asked.items()}
     prompts = {
         f"{role}/{name}": digest for role, part in asked.items() for name, digest in part.prompts.items()
     }
-    return Provenance(run=config.digest, models={**toolbox.identities(), **roles}, prompts=prompts)
+    return Provenance(
+        run=digest, models={**toolbox.identities(), **roles}, prompts={**toolbox.prompts(), **prompts}
+    )
 
 
-def _planner(config: PlannerConfig, servers: Servers) -> Planner:
+def _planner(config: PlannerConfig, texts: TextModels, templates: Templates) -> Planner:
     if config.kind == "llm":
-        return LlmPlanner(servers.role("planner"))
+        return LlmPlanner(texts.role("planner"), templates)
     if config.kind == "grammar":
         return GrammarPlanner()
     if config.path is None:
@@ -117,32 +147,24 @@ def _planner(config: PlannerConfig, servers: Servers) -> Planner:
         raise ValueError(f"cannot read recorded programs {config.path}: {error.strerror}") from None
 
 
-def _writer(config: WriterConfig, servers: Servers) -> Writer:
+def _writer(config: WriterConfig, texts: TextModels, templates: Templates) -> Writer:
     if config.kind == "template":
         return TemplateWriter()
     from aotd.agent.llm_writer import LlmWriter
 
-    return LlmWriter(servers.role("writer"))
+    return LlmWriter(texts.role("writer"), templates)
 
 
-def _toolbox(config: RunConfig, backbone: Backbone, servers: Servers, models: Models | None) -> Toolbox:
-    if models is not None or config.selector.kind == "rule":
-        return Toolbox(config, backbone, models or Models(None, None, None, RuleSelector()))
-    from aotd.tools.llm_selector import LlmSelector
-
-    selector = LlmSelector(servers.model("selector"))
-    return Toolbox(
-        config, backbone, Models(None, None, None, selector), selects_on=servers.backbone("selector")
-    )
-
-
-def _judges(config: RunConfig, servers: Servers) -> tuple[Judge | None, AnswerJudge | None]:
+def _judges(
+    config: RunConfig, texts: TextModels, templates: Templates
+) -> tuple[Judge | None, AnswerJudge | None]:
     if config.judge.kind == "none":
         return None, None
     from aotd.agent.judge import LlmAnswerJudge, LlmJudge
 
-    role = servers.role("judge")
-    return LlmJudge(role, show_gold=config.judge.show_gold), LlmAnswerJudge(role)
+    role = texts.role("judge")
+    judge = LlmJudge(role, show_gold=config.judge.show_gold, templates=templates)
+    return judge, LlmAnswerJudge(role, templates)
 
 
 def _library(source: SourceConfig) -> Library | None:

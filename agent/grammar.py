@@ -18,7 +18,7 @@ from aotd.agent.star_programs import Reading, star_program
 from aotd.traces.records import Attempt, Question
 from aotd.traces.star_phrases import Phrase, parse_phrase, relation_phrase
 
-__all__ = ["GrammarPlanner", "template_of"]
+__all__ = ["GrammarPlanner", "read_question", "template_of"]
 
 _TEMPLATES: Final = tuple(
     (label, re.compile(rf"{pattern}\s*\??", re.IGNORECASE))
@@ -63,7 +63,7 @@ class GrammarPlanner:
 
     async def plan(self, question: Question, attempts: Sequence[Attempt] = ()) -> Planned:
         """Write the question's one program; the detail names its template, or `general`."""
-        reading = _read(question.text)
+        reading = read_question(question.text)
         options = question.options is not None
         if reading is None:
             return Planned(general_program(question.text, options=options), None, "general")
@@ -72,12 +72,12 @@ class GrammarPlanner:
 
 def template_of(text: str) -> str | None:
     """Return the label of the STAR template that a question's text follows, such as `Interaction_T1`."""
-    reading = _read(text)
+    reading = read_question(text)
     return reading.template if reading else None
 
 
 @lru_cache(maxsize=4096)
-def _read(text: str) -> Reading | None:
+def read_question(text: str) -> Reading | None:
     """Read a question's template and slots; None when its text follows none, or names unknown words."""
     plain = " ".join(text.split())
     for label, pattern in _TEMPLATES:

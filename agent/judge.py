@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol
 
-from aotd.prompts.loader import Prompt, prompt
+from aotd.prompts.loader import BUILT_IN, Prompt, Templates
 from aotd.prompts.quoting import quoted
 from aotd.tools.models import Message, TextRequest, ToolError
 from aotd.tools.text_role import TextRole
@@ -87,12 +87,14 @@ class LlmJudge:
         The model, behind its front.
     show_gold
         Let the judge see the true answer; AoTD's filter does not.
+    templates
+        The prompts.
     """
 
-    def __init__(self, role: TextRole, *, show_gold: bool = False) -> None:
+    def __init__(self, role: TextRole, *, show_gold: bool = False, templates: Templates = BUILT_IN) -> None:
         self._role = role
         self._show_gold = show_gold
-        self._prompt = prompt("judge")
+        self._prompt = templates["judge"]
 
     @property
     def identity(self) -> str:
@@ -125,11 +127,13 @@ class LlmAnswerJudge:
     ----------
     role
         The model, behind its front.
+    templates
+        The prompts.
     """
 
-    def __init__(self, role: TextRole) -> None:
+    def __init__(self, role: TextRole, templates: Templates = BUILT_IN) -> None:
         self._role = role
-        self._prompt = prompt("answer_judge")
+        self._prompt = templates["answer_judge"]
 
     @property
     def identity(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from aotd.agent.conversation import conversation
 from aotd.agent.plan import Planned, planner_page
 from aotd.agent.program_text import program_of
-from aotd.prompts.loader import prompt
+from aotd.prompts.loader import BUILT_IN, Templates
 from aotd.tools.models import Message, Reply, TextRequest, ToolError
 from aotd.tools.text_role import TextRole
 from aotd.traces.outcomes import Outcome
@@ -27,14 +27,17 @@ class LlmPlanner:
     ----------
     role
         The chat model.
+    templates
+        The prompts.
     """
 
-    def __init__(self, role: TextRole) -> None:
+    def __init__(self, role: TextRole, templates: Templates = BUILT_IN) -> None:
         self._role = role
-        self._page = Message(role="system", content=planner_page())
+        self._templates = templates
+        self._page = Message(role="system", content=planner_page(templates))
         self._prompts = {
             "planner": hashlib.sha256(self._page.content.encode()).hexdigest(),
-            **{name: prompt(name).sha256 for name in ("question", "repair")},
+            **{name: templates[name].sha256 for name in ("question", "repair")},
         }
         told = hashlib.sha256("".join(self._prompts.values()).encode()).hexdigest()
         self._identity = f"llm/{role.identity}/{told[:16]}"
@@ -57,7 +60,7 @@ class LlmPlanner:
         ModelDown
             If the model does not answer at all.
         """
-        messages = conversation(self._page, question, attempts)
+        messages = conversation(self._page, question, attempts, self._templates)
         request = TextRequest(role="planner", messages=messages)
         return _planned(await self._role.ask(request, context=f"{question.id}/plan/{len(attempts)}"))
 

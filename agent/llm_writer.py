@@ -16,7 +16,7 @@ from pydantic import JsonValue
 
 from aotd.agent.evidence import answer_text
 from aotd.agent.write import Unwritten
-from aotd.prompts.loader import prompt
+from aotd.prompts.loader import BUILT_IN, Templates
 from aotd.prompts.quoting import quoted
 from aotd.tools.api import API
 from aotd.tools.models import Message, TextRequest, ToolError
@@ -43,11 +43,13 @@ class LlmWriter:
     ----------
     role
         The model, behind its front.
+    templates
+        The prompts.
     """
 
-    def __init__(self, role: TextRole) -> None:
+    def __init__(self, role: TextRole, templates: Templates = BUILT_IN) -> None:
         self._role = role
-        self._prompt = prompt("writer")
+        self._prompt = templates["writer"]
 
     @property
     def identity(self) -> str:

@@ -17,16 +17,17 @@ from typing import NamedTuple
 from aotd.agent.judge import AnswerJudge
 from aotd.agent.plan import Planned, Planner
 from aotd.agent.prepare import Fault, Scene, prepare
-from aotd.agent.run import Runner, run_program
-from aotd.agent.sandbox.host import Inputs
+from aotd.agent.run import UNWATCHED, Runner, Watch, run_program
+from aotd.agent.sandbox.backend import Inputs
 from aotd.agent.score import Scored, judged, score
 from aotd.agent.tell import Teller, Told
 from aotd.agent.verify import check_answer
 from aotd.tools.build import Toolbox
+from aotd.tools.frames import FrameStore
 from aotd.tools.library import Library
 from aotd.traces.answers import render
 from aotd.traces.outcomes import GROUPS, Outcome
-from aotd.traces.records import Attempt, Example, Provenance, Question, Reason, Refusal, Trace, Verdict
+from aotd.traces.records import GRID, Attempt, Example, Provenance, Question, Reason, Refusal, Trace, Verdict
 from aotd.traces.situations import SituationGraph
 
 __all__ = ["Item", "Pipeline"]
@@ -61,12 +62,18 @@ class Pipeline(NamedTuple):
     answer_judge: AnswerJudge | None
     library: Library | None
     """The run's videos; without it no video is opened."""
+    frames: FrameStore | None
+    """Their frames, for models that look at them."""
     provenance: Provenance
     future: bool
     """Oracles may see annotation after a question's end."""
     repairs: int
     """Times that a program may be sent back to its planner."""
     live_programs: int
+    watch: Watch = UNWATCHED
+    """Looks on while programs run; for one question at a time."""
+    planned: Callable[[Planned], None] | None = None
+    """Gets each program, or why there is none, before it is checked and run."""
 
     async def generate(
         self, items: Iterable[Item], record: Callable[[Example], None], stop: asyncio.Event
@@ -97,12 +104,22 @@ class Pipeline(NamedTuple):
         )
         if isinstance(scene, Fault):
             return self._example(question, [], Scored(scene.outcome, None, scene.detail))
+        if self.frames is not None and scene.video.path is not None:
+            # Whatever the program asks about lies on the grid: one pass over the file will do.
+            self.frames.expect(scene.timeline.video, map(scene.timeline.index, range(GRID)))
+        return await self.settle(scene)
+
+    async def settle(self, scene: Scene) -> Example:
+        """Take a question whose video, span and frames are settled to its outcome."""
+        question = scene.question
         attempts: list[Attempt] = []
         while True:
             planned = await self.planner.plan(question, tuple(attempts))
             if attempts and planned.source in (None, attempts[-1].program):
                 break  # the planner has nothing else to offer
-            attempts.append(await self._attempt(scene, planned, len(attempts)))
+            if self.planned is not None:
+                self.planned(planned)
+            attempts.append(await self.attempt(scene, planned, len(attempts)))
             scored = _scored(question, attempts)
             if scored.outcome not in _REPAIRABLE or len(attempts) > self.repairs:
                 break
@@ -111,8 +128,8 @@ class Pipeline(NamedTuple):
             return self._example(question, attempts, scored)
         return await self._told(question, trace, attempts, scored)
 
-    async def _attempt(self, scene: Scene, planned: Planned, number: int) -> Attempt:
-        """Check a program and, unless it is refused, run it."""
+    async def attempt(self, scene: Scene, planned: Planned, number: int) -> Attempt:
+        """Check a program and, unless it is refused, run it; attempts are numbered from 0."""
         if planned.source is None:
             outcome = planned.failure or Outcome.NO_RESPONSE
             reason = Reason(line=None, kind="planner", message=planned.detail)
@@ -124,7 +141,8 @@ class Pipeline(NamedTuple):
         if reasons:
             return Attempt(program=program, refusal=Refusal(outcome=_refused(reasons), reasons=reasons))
         functions = self.toolbox.functions(scene.timeline, scene.sheet, f"{question.id}/{number}")
-        return Attempt(program=program, trace=await run_program(program, scene, functions, self.runner))
+        trace = await run_program(program, scene, functions, self.runner, self.watch)
+        return Attempt(program=program, trace=trace)
 
     async def _told(
         self, question: Question, trace: Trace, attempts: Sequence[Attempt], scored: Scored

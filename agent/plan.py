@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel, ValidationError
 
-from aotd.prompts.loader import examples, prompt
+from aotd.prompts.loader import BUILT_IN, Templates, examples
 from aotd.tools.api import API, ENTRY
 from aotd.traces.outcomes import Outcome
 from aotd.traces.records import Attempt, Question
@@ -111,11 +111,11 @@ def _recorded(path: Path, content: bytes) -> dict[str, str | None]:
     return sources
 
 
-def planner_page() -> str:
+def planner_page(templates: Templates = BUILT_IN) -> str:
     """Write the constant part of the planner's prompt: the API, the rules and worked examples."""
     slots = {
         "functions": list(API.values()),
         "entry": f"execute_command({', '.join(ENTRY)})",
         "examples": examples(),
     }
-    return prompt("planner").render(slots)
+    return templates["planner"].render(slots)

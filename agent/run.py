@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pydantic import JsonValue
 
 from aotd.agent.prepare import Scene
-from aotd.agent.sandbox.host import Inputs, Sandbox
+from aotd.agent.sandbox.backend import AnswerMisfit, Backend, Inputs
 from aotd.agent.sandbox.outcome import History, Killed, Made, NextCall, Raised, Refused, Returned
 from aotd.tools.api import API
 from aotd.tools.calls import EmptyClip, Functions, ToolFailed, trim
@@ -24,7 +25,7 @@ from aotd.traces.handles import entries, handle
 from aotd.traces.outcomes import Outcome
 from aotd.traces.records import Call, CallError, Clip, Failure, Trace
 
-__all__ = ["RunRefused", "Runner", "run_program"]
+__all__ = ["UNWATCHED", "Ask", "RunRefused", "Runner", "Watch", "run_program"]
 
 _KILLED = {
     "timeout": Outcome.TIMEOUT,
@@ -47,12 +48,41 @@ class RunRefused(Exception):
 class Runner(NamedTuple):
     """The sandbox and the threads that wait for it."""
 
-    sandbox: Sandbox
+    sandbox: Backend
     threads: Executor
 
 
-async def run_program(program: str, scene: Scene, functions: Functions, runner: Runner) -> Trace:
+Ask = Callable[[], Awaitable[Call]]
+"""Asks a question's functions for the result of one call."""
+
+
+def _unheard(_: Call) -> None:
+    pass
+
+
+async def _asked(_: Call, ask: Ask) -> Call:
+    return await ask()
+
+
+class Watch(NamedTuple):
+    """Who looks on while a program runs, and who may answer its calls in place of the functions."""
+
+    heard: Callable[[Call], None] = _unheard
+    """Gets every call with its result, in order, those computed inside the sandbox too."""
+    answer: Callable[[Call, Ask], Awaitable[Call]] = _asked
+    """Gives a call its result: by asking for it, or from elsewhere."""
+
+
+UNWATCHED: Final = Watch()
+"""Nobody looks on, and the functions answer."""
+
+
+async def run_program(
+    program: str, scene: Scene, functions: Functions, runner: Runner, watch: Watch = UNWATCHED
+) -> Trace:
     """Run `program` on the scene's root clip and record what it did.
+
+    What `watch` raises ends the run and is raised here.
 
     Raises
     ------
@@ -61,14 +91,19 @@ async def run_program(program: str, scene: Scene, functions: Functions, runner: 
     ModelDown
         If a model stops answering.
     """
-    state = _State(scene.clip)
+    state = _State(scene.clip, watch)
     question = scene.question
     inputs = Inputs(frames=scene.clip.grid_ids, query=question.text, possible_answers=question.options)
     loop = asyncio.get_running_loop()
     begin, spent = time.perf_counter(), 0.0
     while True:
         run = partial(runner.sandbox.run, program, inputs, state.answers, spent=spent)
-        result = await loop.run_in_executor(runner.threads, run)
+        try:
+            result = await loop.run_in_executor(runner.threads, run)
+        except AnswerMisfit as error:
+            if state.follow(error.history) is None:
+                raise  # the answer is at fault, and so are we
+            result = Killed(reason="lost", message=str(error), history=error.history)
         if isinstance(result, Refused):
             raise RunRefused("; ".join(r.message for r in result.reasons))
         history = result.history
@@ -92,7 +127,7 @@ async def run_program(program: str, scene: Scene, functions: Functions, runner: 
             output=history.output if history else (),
             answer=answer,
             failure=failure,
-            isolation=history.isolation if history else (),
+            isolation=history.isolation if history else runner.sandbox.active,
             future_visible=scene.future_visible,
             keyframes_outside=scene.sheet.outside if scene.sheet else 0,
             degraded=caught and (failure is None or failure.outcome is not Outcome.TOOL_ERROR),
@@ -103,9 +138,10 @@ async def run_program(program: str, scene: Scene, functions: Functions, runner: 
 class _State:
     """The calls made so far, the answers given, and what each clip handle stands for."""
 
-    def __init__(self, root: Clip) -> None:
+    def __init__(self, root: Clip, watch: Watch) -> None:
         self.calls: list[Call] = []
         self.answers: list[dict[str, JsonValue]] = []
+        self._watch = watch
         self._clips: dict[str, Clip] = {"clip0": root}
 
     def follow(self, history: History) -> Failure | None:
@@ -121,35 +157,40 @@ class _State:
             return Failure(outcome=Outcome.REPLAY_MISMATCH, type="Replay", message=message)
         for made in history.calls[len(self.calls) :]:
             if made.local:
-                value = self._trim(made)
-                self._clips[f"clip{made.number}"] = value
-                self.calls.append(_call(made).model_copy(update={"result": value}))
+                self._add(_call(made).model_copy(update={"result": self._trim(made)}))
         return None
 
     async def answer(self, made: Made, functions: Functions) -> None:
         """Answer one call and record it."""
         begin = time.perf_counter()
+        call = await self._watch.answer(_call(made), partial(self._ask, made, functions))
+        self._add(call.model_copy(update={"seconds": round(time.perf_counter() - begin, 6)}))
+        self.answers.append(_wire(call))
+
+    async def _ask(self, made: Made, functions: Functions) -> Call:
+        """Ask the functions; what they raise is the call's error."""
         call = _call(made)
         try:
             evidence = await getattr(functions, API[made.function].name)(**self._arguments(made))
         except EmptyClip as error:
-            call = call.model_copy(update={"error": CallError(kind="EmptyClip", message=str(error))})
+            return call.model_copy(update={"error": CallError(kind="EmptyClip", message=str(error))})
         except ToolFailed as error:
             told = CallError(kind=error.error.kind, message=error.error.message[:300])
-            call = call.model_copy(update={"error": told})
-        else:
-            call = call.model_copy(
-                update={
-                    "result": evidence.value,
-                    "sightings": evidence.sightings,
-                    "notes": evidence.notes,
-                    "cached": evidence.cached,
-                }
-            )
-            if isinstance(evidence.value, Clip):
-                self._clips[f"clip{made.number}"] = evidence.value
-        self.calls.append(call.model_copy(update={"seconds": round(time.perf_counter() - begin, 6)}))
-        self.answers.append(_wire(self.calls[-1]))
+            return call.model_copy(update={"error": told})
+        return call.model_copy(
+            update={
+                "result": evidence.value,
+                "sightings": evidence.sightings,
+                "notes": evidence.notes,
+                "cached": evidence.cached,
+            }
+        )
+
+    def _add(self, call: Call) -> None:
+        if isinstance(call.result, Clip):
+            self._clips[f"clip{call.number}"] = call.result
+        self.calls.append(call)
+        self._watch.heard(call)
 
     def source(self, clip: str) -> Call | None:
         """Return the call that first came out empty on the way to an empty clip."""

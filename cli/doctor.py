@@ -13,10 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aotd.agent.sandbox.host import Inputs, Sandbox, SandboxUnavailable
-from aotd.agent.sandbox.outcome import Returned
+from aotd.agent.sandbox.host import Inputs, Limits, Sandbox, SandboxUnavailable
+from aotd.agent.sandbox.outcome import Outcome, Returned
+from aotd.cli.models import memory_lines, model_findings
 from aotd.cli.settings import load_config
 from aotd.tools.chat import ChatServer, ChatSetupError
+from aotd.tools.config_text import ServerConfig
+from aotd.tools.config_vision import VideoServerConfig
+from aotd.tools.memory import free_memory
 from aotd.tools.models import Message, Reply, TextRequest
 from aotd.traces.runs import software
 
@@ -27,13 +31,19 @@ Finding = tuple[str, bool | None, str]
 
 
 def doctor(
-    preset: Annotated[str | None, typer.Option(help="Also try the servers that these settings name")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Also look at the models and servers that these settings name")
+    ] = None,
     settings: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
 ) -> None:
-    """Try the sandbox, the video readers, the disk and the servers; exit 1 if something needed fails."""
-    findings = [_versions(), _sandbox(), *_readers(), _disk()]
+    """Try the sandbox, the readers, the disk, models and servers; exit 1 if something needed fails.
+
+    Loads and downloads no model: it says what would be loaded, where, how much memory that takes, and what
+    is missing.
+    """
+    findings = [_versions(), *_sandbox(), *_readers(), _disk()]
     if preset is not None:
-        findings += _servers(preset, settings or [])
+        findings += _models(preset, settings or [])
     table = Table(box=None, show_header=False)
     for name, works, seen in findings:
         mark = Text("✓", "green") if works else Text("·", "dim") if works is None else Text("✗", "red")
@@ -47,17 +57,34 @@ def _versions() -> Finding:
     return "software", True, ", ".join(f"{name} {version}" for name, version in software().items())
 
 
-def _sandbox() -> Finding:
+def _sandbox() -> list[Finding]:
+    """Run a program as by default, then name each layer, with why it is missing if it is."""
     begin = time.perf_counter()
     try:
         with Sandbox(workers=1) as sandbox:
             outcome = sandbox.run(_PROGRAM, Inputs(frames=(0,), query="", possible_answers=None), [])
+            milliseconds = 1000 * (time.perf_counter() - begin)
+            return [_ran(outcome, milliseconds), *_layers(sandbox)]
     except SandboxUnavailable as error:
-        return "sandbox", False, str(error)
+        refused: Finding = ("sandbox", False, str(error))
+    try:
+        with Sandbox(Limits(isolation="best-effort"), workers=1) as sandbox:
+            return [refused, *_layers(sandbox)]
+    except SandboxUnavailable:
+        return [refused]
+
+
+def _ran(outcome: Outcome, milliseconds: float) -> Finding:
     if not isinstance(outcome, Returned):
         return "sandbox", False, f"a program that should return was {outcome.outcome}"
-    milliseconds = 1000 * (time.perf_counter() - begin)
-    return "sandbox", True, f"ready in {milliseconds:.0f} ms; layers: {', '.join(outcome.history.isolation)}"
+    return "sandbox", True, f"{Limits().isolation}, ready in {milliseconds:.0f} ms"
+
+
+def _layers(sandbox: Sandbox) -> list[Finding]:
+    return [
+        (f"  {layer.name}", not layer.why_not or None, layer.why_not or "active")
+        for layer in sandbox.layers()
+    ]
 
 
 def _readers() -> list[Finding]:
@@ -73,22 +100,29 @@ def _disk() -> Finding:
     return "disk", free > 1, f"{free:.0f} GB free here"
 
 
-def _servers(preset: str, words: list[str]) -> list[Finding]:
-    text = load_config(preset, None, words, {}).text
-    named = dict.fromkeys(filter(None, (text.default, text.planner, text.writer, text.judge, text.selector)))
-    findings: list[Finding] = []
-    for server in named:
-        request = TextRequest(role="judge", messages=(Message(role="user", content="Say yes."),))
-        try:
-            with ChatServer(
-                server.base_url, server.model, api_key_env=server.api_key_env, max_tokens=8
-            ) as chat:
-                (reply,) = chat.complete([request])
-        except ChatSetupError as error:
-            findings.append(("server", False, str(error)))
-            continue
-        if isinstance(reply, Reply):
-            findings.append(("server", True, f"{server.model} at {server.base_url} answers"))
-        else:
-            findings.append(("server", False, f"{server.base_url}: {reply.kind}: {reply.message}"))
-    return findings or [("servers", None, "these settings name none")]
+def _models(preset: str, words: list[str]) -> list[Finding]:
+    """Look at what the settings name: models in this process, memory, devices and servers."""
+    config = load_config(preset, None, words, {})
+    findings = model_findings(config)
+    for device, line in memory_lines(config).items():
+        free = free_memory(device)
+        findings.append((f"device {device}", free is not None, line))
+    text = config.text
+    named = [text.default, text.planner, text.writer, text.judge, text.selector, text.comparer]
+    if isinstance(config.video_model, VideoServerConfig):
+        named.append(config.video_model.server)
+    servers = dict.fromkeys(model for model in named if isinstance(model, ServerConfig))
+    findings += [_server(server) for server in servers]
+    return findings or [("models", None, "these settings name none but oracles and rules")]
+
+
+def _server(server: ServerConfig) -> Finding:
+    request = TextRequest(role="judge", messages=(Message(role="user", content="Say yes."),))
+    try:
+        with ChatServer(server.base_url, server.model, api_key_env=server.api_key_env, max_tokens=8) as chat:
+            (reply,) = chat.complete([request])
+    except ChatSetupError as error:
+        return "server", False, str(error)
+    if isinstance(reply, Reply):
+        return "server", True, f"{server.model} at {server.base_url} answers"
+    return "server", False, f"{server.base_url}: {reply.kind}: {reply.message}"

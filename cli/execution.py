@@ -23,14 +23,14 @@ from aotd.cli.progress import Progress
 from aotd.cli.questions import load_items
 from aotd.cli.views import report_table
 from aotd.tools.cache import Cache
-from aotd.tools.config import TextConfig, TextRoleName
+from aotd.tools.config_text import ServerConfig, TextConfig, TextRoleName
 from aotd.tools.ledger import Ledger, Prices, Usage
 from aotd.tools.models import Reply
 from aotd.traces.call_index import CallIndex
 from aotd.traces.outcomes import RIGHT
 from aotd.traces.records import Example
 from aotd.traces.report import report
-from aotd.traces.runs import ModelCall, Run, RunWriter, new_manifest
+from aotd.traces.runs import Manifest, ModelCall, Run, RunWriter, new_manifest
 
 SYNC_EVERY = 32
 """Examples between two fsyncs of the run folder."""
@@ -39,17 +39,22 @@ SYNC_EVERY = 32
 def start(config: RunConfig, out: Path) -> tuple[Run, list[Item]]:
     """Load the questions, see that the run can be composed, and create its folder; answer nothing yet."""
     items = load_items(config)
+    manifest = manifest_of(config, len(items))
+    return Run.create(out, config.model_dump(mode="json"), manifest), items
+
+
+def manifest_of(config: RunConfig, questions: int) -> Manifest:
+    """Say what a run with these settings is made with; composing it shows whether it can be."""
     with composed(config, Cache(1), lambda _: None) as pipeline:
         made = pipeline.provenance
-    manifest = new_manifest(
+    return new_manifest(
         config.digest,
         models=made.models,
         prompts=made.prompts,
         seeds={"sandbox hash seed": 0},
         annotation=Path(config.source.annotations),
-        counts={"questions": len(items)},
+        counts={"questions": questions},
     )
-    return Run.create(out, config.model_dump(mode="json"), manifest), items
 
 
 def execute(run: Run, config: RunConfig, items: Sequence[Item], done: Collection[str]) -> int:
@@ -66,6 +71,8 @@ def execute(run: Run, config: RunConfig, items: Sequence[Item], done: Collection
     run.write_usage(usage_of(run, config.text))
     examples = run.examples()
     Console().print(report_table(report(examples.values())))
+    if config.random_weights is not None:
+        print("aotd: weights are made up (random/...): these answers mean nothing", file=sys.stderr)
     for trouble in troubles:
         print(f"aotd: {trouble}", file=sys.stderr)
     if stopped:
@@ -131,17 +138,27 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def usage_of(run: Run, config: TextConfig) -> dict[str, Usage]:
-    """Add up what language models were asked in all sittings of a run, by role, from its journal."""
+    """Add up what language models were asked in all sittings of a run, by role, from its journal.
+
+    Those in this process have no price, so what they cost is not known.
+    """
     ledgers: dict[str, Ledger] = {}
     for call in run.calls():
-        role = "selector" if call.model.startswith("selector/") else call.request.get("role")
-        if not isinstance(role, str) or not isinstance(call.answer, dict):
+        role = _role(call)
+        if role is None or not isinstance(call.answer, dict):
             continue
         if role not in ledgers:
-            server = next((config.of(name) for name in get_args(TextRoleName) if name == role), None)
-            server = server or config.of("selector")  # which also compares
-            ledgers[role] = Ledger(server.prices if server else Prices())
+            model = config.of(role)
+            ledgers[role] = Ledger(model.prices if isinstance(model, ServerConfig) else Prices())
         prompt, reply = (call.answer.get(f"{part}_tokens") for part in ("prompt", "reply"))
         tokens = Reply.model_validate({"text": "", "prompt_tokens": prompt, "reply_tokens": reply})
         ledgers[role].add(role, tokens, call.seconds)
     return {role: ledger.usage()[role] for role, ledger in ledgers.items()}
+
+
+def _role(call: ModelCall) -> TextRoleName | None:
+    """Tell which role of a language model a call was made in, if any."""
+    named = call.request.get("role")
+    if call.model.startswith("selector/"):
+        named = "comparer" if call.request.get("task") == "compare" else "selector"
+    return next((role for role in get_args(TextRoleName) if role == named), None)

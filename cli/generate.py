@@ -19,6 +19,10 @@ Words = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as oracle.future=false")
 ]
 
+FakeWeights = Annotated[
+    str | None, typer.Option(help="For a dry run: made-up weights, small (anywhere) or full (true shapes)")
+]
+
 
 def generate(
     dataset: Annotated[str, typer.Argument(help="Name of the dataset: star or nextqa")],
@@ -29,9 +33,12 @@ def generate(
     out: Annotated[Path, typer.Option(help="Run folder to create")] = Path("run"),
     videos: Annotated[Path | None, typer.Option(help="Folder of videos; without it none is opened")] = None,
     fps: Annotated[Path | None, typer.Option(help='JSON file {"VIDEO.mp4": frames per second}')] = None,
-    preset: Annotated[str | None, typer.Option(help="Settings that come with aotd: oracle, served")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Settings that come with aotd: oracle, served, paper, modern")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings, over the preset")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Answer the first N questions only")] = None,
+    fake_weights: FakeWeights = None,
 ) -> None:
     """Plan, run, record and tell the questions of a dataset; write a run folder.
 
@@ -45,7 +52,7 @@ def generate(
         "fps": str(fps.resolve()) if fps else None,
         "limit": limit,
     }
-    settled = load_config(preset, config, settings or [], source)
+    settled = load_config(preset, config, settings or [], source, fake_weights)
     run, items = start(settled, out)
     raise typer.Exit(execute(run, settled, items, done=()))
 

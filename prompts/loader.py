@@ -1,8 +1,8 @@
 """Prompt templates and worked example programs, by name.
 
-A template is `prompts/NAME.j2`; an example is `prompts/examples/NAME.txt`, the text of a program. Templates
-are rendered strictly: a slot without a value is an error, not an empty place. This file renders nothing by
-itself and knows nothing of the rest of the program.
+A template is `prompts/NAME.j2`, or a file of the user that replaces it; an example is the text of a program,
+`prompts/examples/NAME.txt`. Templates are rendered strictly: a slot without a value is an error, not an empty
+place. This file renders nothing by itself and knows nothing of the rest of the program.
 """
 
 from __future__ import annotations
@@ -11,12 +11,24 @@ import hashlib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, TemplateSyntaxError
+from jinja2.meta import find_undeclared_variables
 
-__all__ = ["Prompt", "examples", "prompt"]
+__all__ = ["BUILT_IN", "Prompt", "Templates", "examples", "prompt"]
+
+_NEEDED: Final[Mapping[str, frozenset[str]]] = {
+    "question": frozenset({"question"}),
+    "writer": frozenset({"lines"}),
+    "judge": frozenset({"case"}),
+    "answer_judge": frozenset({"case"}),
+    "selector": frozenset({"query", "bullets", "options"}),
+    "comparer": frozenset({"first", "second"}),
+}
+"""Slots without which a role would not be told what it is asked about."""
 
 _ENVIRONMENT = Environment(
     undefined=StrictUndefined,
@@ -40,11 +52,59 @@ class Prompt(NamedTuple):
         return _ENVIRONMENT.from_string(self.text).render(slots)
 
 
+class Templates:
+    """Prompt templates by name: the built-in ones, but for those that a file replaces.
+
+    Parameters
+    ----------
+    replaced
+        Files by template name.
+
+    Raises
+    ------
+    ValueError
+        In one line, if a file cannot be read, is no template, has a slot that nothing fills, or lacks one
+        without which its role would not know what it is asked.
+    """
+
+    def __init__(self, replaced: Mapping[str, str]) -> None:
+        self._replaced = {name: _replacement(name, Path(path)) for name, path in replaced.items()}
+
+    def __getitem__(self, name: str) -> Prompt:
+        return self._replaced.get(name) or prompt(name)
+
+
+def _replacement(name: str, path: Path) -> Prompt:
+    try:
+        text = path.read_text(encoding="utf-8")
+        _ENVIRONMENT.from_string(text)  # finds what parsing lets through, such as an unknown filter
+        slots = _slots(text)
+    except (OSError, UnicodeDecodeError, TemplateSyntaxError) as error:
+        why = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise ValueError(f"prompts.{name}={path}: {why}") from None
+    known = _slots(prompt(name).text)
+    for slot in sorted(slots - known):
+        raise ValueError(f"prompts.{name}={path}: nothing fills {slot}; slots are {', '.join(sorted(known))}")
+    for slot in sorted(_NEEDED.get(name, frozenset()) - slots):
+        raise ValueError(
+            f"prompts.{name}={path}: it lacks {{{{ {slot} }}}}, without which the model is blind"
+        )
+    return Prompt(name, text, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _slots(template: str) -> set[str]:
+    return find_undeclared_variables(_ENVIRONMENT.parse(template))
+
+
 @cache
 def prompt(name: str) -> Prompt:
     """Read `prompts/NAME.j2`. Raises FileNotFoundError when there is none."""
     text = (files("aotd.prompts") / f"{name}.j2").read_text(encoding="utf-8")
     return Prompt(name, text, hashlib.sha256(text.encode()).hexdigest())
+
+
+BUILT_IN: Final = Templates({})
+"""The templates that come with the package."""
 
 
 @cache

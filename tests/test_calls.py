@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from aotd.agent.config import RunConfig
 from aotd.tools.api import API
 from aotd.tools.batching import Backbone
-from aotd.tools.build import IncompatibleModels, Models, Toolbox
+from aotd.tools.build import IncompatibleModels, Models, Places, Toolbox
 from aotd.tools.cache import Cache
 from aotd.tools.calls import EmptyClip, Evidence, Functions, ToolFailed, trim
 from aotd.tools.device import Device
@@ -62,7 +62,9 @@ def run(
 
     async def drive(device: ThreadPoolExecutor) -> Evidence:
         """Use it on a loop."""
-        toolbox = Toolbox(ORACLE, Backbone(Cache(10**6), Device(device), lambda _: None, 16), models)
+        toolbox = Toolbox(
+            ORACLE, models, Places.all_at(Backbone(Cache(10**6), Device(device), lambda _: None, 16))
+        )
         return await use(toolbox.functions(TIMELINE, None, "q/0"))
 
     with ThreadPoolExecutor(1) as device:
@@ -212,6 +214,6 @@ def test_an_oracle_of_the_future_beside_a_model_of_pixels_is_refused() -> None:
     with ThreadPoolExecutor(1) as device:
         backbone = Backbone(Cache(1000), Device(device), lambda _: None, 16)
         with pytest.raises(IncompatibleModels, match=r"oracle.future=true beside scripted/detector"):
-            Toolbox(ORACLE, backbone, models)
+            Toolbox(ORACLE, models, Places.all_at(backbone))
         past = ORACLE.model_copy(update={"oracle": ORACLE.oracle.model_copy(update={"future": False})})
-        assert Toolbox(past, backbone, models).reads_graphs
+        assert Toolbox(past, models, Places.all_at(backbone)).reads_graphs

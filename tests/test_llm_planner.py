@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from aotd.agent.conversation import conversation
 from aotd.agent.llm_planner import LlmPlanner
 from aotd.agent.plan import Planned, planner_page
 from aotd.agent.program_text import program_of
-from aotd.prompts.loader import examples
+from aotd.prompts.loader import BUILT_IN, Templates, examples
 from aotd.prompts.quoting import quoted
 from aotd.tools.batching import Backbone, Front
 from aotd.tools.cache import Cache
@@ -309,22 +310,23 @@ def test_replies_drawn_at_random_belong_to_their_question() -> None:
         assert len(planned(lambda _: Reply(text=MAIN), QUESTION, twin, sampled=sampled)[1]) == asked
 
 
-def test_identity_follows_model_and_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identity_follows_model_and_prompts(tmp_path: Path) -> None:
     """Another model, or another page, is another planner; the hashes of all three prompts are given."""
 
-    def made(revision: str) -> LlmPlanner:
+    def made(revision: str, templates: Templates = BUILT_IN) -> LlmPlanner:
         model = ScriptedTextModel(lambda _: Reply(text=""))
         model.identity = model.identity.model_copy(update={"revision": revision})
         with ThreadPoolExecutor(1) as threads:
             backbone = Backbone(Cache(10), Device(threads), lambda _: None, 1)
             replies: TypeAdapter[Reply | ToolError] = TypeAdapter(Reply | ToolError)
-            return LlmPlanner(TextRole(model, Front(model, model.complete, replies, backbone)))
+            return LlmPlanner(TextRole(model, Front(model, model.complete, replies, backbone)), templates)
 
     assert made("a").identity == made("a").identity != made("b").identity
     assert made("a").identity.startswith("llm/scripted/text/")
     prompts = made("a").prompts
     assert set(prompts) == {"planner", "question", "repair"}
     assert {len(digest) for digest in prompts.values()} == {64}
-    before = made("a").identity
-    monkeypatch.setattr("aotd.agent.llm_planner.planner_page", lambda: "another page")
-    assert made("a").identity != before
+    (tmp_path / "page.j2").write_text("Write a program over {{ functions | length }} functions.")
+    other = made("a", Templates({"planner": str(tmp_path / "page.j2")}))
+    assert other.identity != made("a").identity
+    assert {name for name in prompts if other.prompts[name] != prompts[name]} == {"planner"}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from aotd.prompts.loader import Templates
 from aotd.tools.llm_selector import LlmSelector
 from aotd.tools.models import Choice, ModelIdentity, Reply, SelectRequest, TextRequest, ToolError
 from aotd.tools.scripted import ScriptedTextModel
@@ -169,3 +171,48 @@ def test_identity() -> None:
     assert identity.id == "selector/server/m"
     assert (identity.generation, identity.sampled) == ({"temperature": 0.0}, True)
     assert set(identity.prompts) == {"selector", "comparer"}
+
+
+def test_a_comparer_of_its_own_compares() -> None:
+    """Comparisons go to the model named for them, choices to the other, each in one batch, in their order."""
+    failed = ToolError(kind="bad-request", message="too long")
+    chooser = ScriptedTextModel(lambda r: Reply(text="B") if r.role == "selector" else failed)
+    comparer = ScriptedTextModel(lambda r: Reply(text="yes") if r.role == "comparer" else failed)
+    comparing = SelectRequest(task="compare", query="", info={"text": "x"}, options=("x",))
+    choosing = SelectRequest(query="q", info={}, options=OPTIONS)
+    requests = [
+        comparing,
+        choosing,
+        choosing.model_copy(update={"options": ()}),
+        comparing,
+        choosing,
+        choosing,
+    ]
+    chosen = LlmSelector(chooser, comparer).select(requests)
+    assert [c.text for c in chosen if isinstance(c, Choice)] == [
+        "x",
+        "The box.",
+        None,
+        "x",
+        "The box.",
+        "The box.",
+    ]
+    assert (chooser.batches, comparer.batches) == ([3], [2])
+    assert LlmSelector(chooser, comparer).select([]) == []
+    assert (chooser.batches, comparer.batches) == ([3], [2])
+
+
+def test_identity_follows_the_comparer_and_the_prompts(tmp_path: Path) -> None:
+    """Another comparer or another prompt is another selector; one that draws its replies makes it sampled."""
+    chooser, comparer = (ScriptedTextModel(lambda _: Reply(text="A")) for _ in range(2))
+    comparer.identity = ModelIdentity(id="server/c", sampled=True)
+    (tmp_path / "mine.j2").write_text("Same? {{ first }} {{ second }}")
+    mine = Templates({"comparer": str(tmp_path / "mine.j2")})
+    made = [LlmSelector(chooser), LlmSelector(chooser, comparer), LlmSelector(chooser, None, mine)]
+    assert len({selector.identity.key for selector in made}) == 3
+    assert [selector.identity.sampled for selector in made] == [False, True, False]
+    request = SelectRequest(task="compare", query="", info={"text": "a"}, options=("b",))
+    asked: list[TextRequest] = []
+    spying = ScriptedTextModel(lambda r: asked.append(r) or Reply(text="yes"))
+    LlmSelector(spying, None, mine).select([request])
+    assert asked[0].messages[0].content == 'Same? "a" "b"'

@@ -43,7 +43,7 @@ QUESTION = Question(
 CONFIG = RunConfig.model_validate(
     {
         **{part: {"kind": "oracle"} for part in ("detector", "grounder", "video_model")},
-        "sandbox": {"wall_seconds": 1.0, "memory_mb": 256},
+        "sandbox": {"wall_seconds": 5.0, "memory_mb": 256},
     }
 )
 ENTRY = "def execute_command(video_clip, query, possible_answers):\n"

@@ -1,6 +1,7 @@
-"""Compose the tools from their settings, by hand: the only file that names concrete models.
+"""Compose the tools of a question: each model behind its front, oracles made anew from the annotation.
 
-Models that serve every question are made once; oracles are made for each question, from its annotation.
+Models that serve every question are made once (`aotd.tools.make`); oracles are made for each question, from
+its annotation.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from aotd.tools.models import (
 from aotd.tools.oracle import OracleDetector, OracleGrounder, OracleVideoModel, Sheet
 from aotd.tools.sampling import Timeline
 
-__all__ = ["IncompatibleModels", "Models", "Toolbox"]
+__all__ = ["IncompatibleModels", "Models", "Places", "Toolbox"]
 
 _DETECTIONS: TypeAdapter[tuple[Detection, ...] | ToolError] = TypeAdapter(tuple[Detection, ...] | ToolError)
 _MOMENTS: TypeAdapter[tuple[Moment, ...] | ToolError] = TypeAdapter(tuple[Moment, ...] | ToolError)
@@ -46,6 +47,21 @@ class Models(NamedTuple):
     selector: Selector
 
 
+class Places(NamedTuple):
+    """Where each model runs: its device, its batch size, and what all share."""
+
+    oracles: Backbone
+    detector: Backbone
+    grounder: Backbone
+    video_model: Backbone
+    selector: Backbone
+
+    @classmethod
+    def all_at(cls, backbone: Backbone) -> Places:
+        """Put everything in one place."""
+        return cls(backbone, backbone, backbone, backbone, backbone)
+
+
 class IncompatibleModels(ValueError):
     """Settings that cannot be true together; names both sides."""
 
@@ -57,12 +73,10 @@ class Toolbox:
     ----------
     config
         Settings of the tools.
-    backbone
-        Cache, device and journal that all models share.
     models
         The models; an oracle is made for each question where there is None.
-    selects_on
-        Where the selector runs, if it asks a server.
+    places
+        Where they run.
 
     Raises
     ------
@@ -70,12 +84,10 @@ class Toolbox:
         If an oracle would see the future beside a model that reads pixels, which end with the question.
     """
 
-    def __init__(
-        self, config: ToolsConfig, backbone: Backbone, models: Models, selects_on: Backbone | None = None
-    ) -> None:
+    def __init__(self, config: ToolsConfig, models: Models, places: Places) -> None:
         self._config = config
-        self._backbone = backbone
         self._models = models
+        self._oracles = places.oracles
         for model in filter(None, models):
             if self.reads_graphs and config.oracle.future and model.reads_pixels:
                 raise IncompatibleModels(
@@ -83,10 +95,12 @@ class Toolbox:
                     "past the question's end needs times, not a video; set oracle.future=false"
                 )
         detector, grounder, video_model = models.detector, models.grounder, models.video_model
-        self._detector = Front(detector, detector.detect, _DETECTIONS, backbone) if detector else None
-        self._grounder = Front(grounder, grounder.ground, _MOMENTS, backbone) if grounder else None
-        self._video_model = Front(video_model, video_model.answer, _ANSWER, backbone) if video_model else None
-        self._selector = Front(models.selector, models.selector.select, _CHOICE, selects_on or backbone)
+        self._detector = Front(detector, detector.detect, _DETECTIONS, places.detector) if detector else None
+        self._grounder = Front(grounder, grounder.ground, _MOMENTS, places.grounder) if grounder else None
+        self._video_model = (
+            Front(video_model, video_model.answer, _ANSWER, places.video_model) if video_model else None
+        )
+        self._selector = Front(models.selector, models.selector.select, _CHOICE, places.selector)
 
     @property
     def reads_graphs(self) -> bool:
@@ -98,6 +112,15 @@ class Toolbox:
         return {
             role: "oracle" if model is None else model.identity.id
             for role, model in self._models._asdict().items()
+        }
+
+    def prompts(self) -> dict[str, str]:
+        """SHA-256 of the models' prompts, by role and name."""
+        made = {role: model for role, model in self._models._asdict().items() if model is not None}
+        return {
+            f"{role}/{name}": sha
+            for role, model in made.items()
+            for name, sha in model.identity.prompts.items()
         }
 
     def troubles(self) -> list[str]:
@@ -123,25 +146,28 @@ class Toolbox:
         context
             Names the question and the attempt, for models that draw their answers.
         """
-        fronts = Fronts(
+        return Functions(self.fronts(sheet), timeline, self._config.functions, context)
+
+    def fronts(self, sheet: Sheet | None) -> Fronts:
+        """Give the models that answer one question, or one part of its annotation."""
+        return Fronts(
             detector=self._detector or self._oracle_detector(sheet),
             grounder=self._grounder or self._oracle_grounder(sheet),
             video_model=self._video_model or self._oracle_video_model(sheet),
             selector=self._selector,
         )
-        return Functions(fronts, timeline, self._config.functions, context)
 
     def _oracle_detector(self, sheet: Sheet | None) -> Front[DetectRequest, tuple[Detection, ...]]:
         oracle = OracleDetector(_needed(sheet))
-        return Front(oracle, oracle.detect, _DETECTIONS, self._backbone)
+        return Front(oracle, oracle.detect, _DETECTIONS, self._oracles)
 
     def _oracle_grounder(self, sheet: Sheet | None) -> Front[GroundRequest, tuple[Moment, ...]]:
         oracle = OracleGrounder(_needed(sheet))
-        return Front(oracle, oracle.ground, _MOMENTS, self._backbone)
+        return Front(oracle, oracle.ground, _MOMENTS, self._oracles)
 
     def _oracle_video_model(self, sheet: Sheet | None) -> Front[VideoRequest, VideoAnswer]:
         oracle = OracleVideoModel(_needed(sheet))
-        return Front(oracle, oracle.answer, _ANSWER, self._backbone)
+        return Front(oracle, oracle.answer, _ANSWER, self._oracles)
 
 
 def _needed(sheet: Sheet | None) -> Sheet:

@@ -25,6 +25,7 @@ from pydantic import JsonValue
 
 from aotd.tools.chat_wire import (
     Generation,
+    PartsRequest,
     Structured,
     Style,
     error_of,
@@ -145,7 +146,7 @@ class ChatServer:
         """How choices are told to the server, as far as it has taken them; None while not known."""
         return self._styles[0] if self._styles else None
 
-    def complete(self, requests: Sequence[TextRequest]) -> Sequence[Reply | ToolError]:
+    def complete(self, requests: Sequence[TextRequest | PartsRequest]) -> Sequence[Reply | ToolError]:
         """Reply to each request, in order.
 
         A reply to a request with choices is one of them, or what the server said instead.
@@ -229,7 +230,7 @@ class ChatServer:
         await client.close()
 
     async def _complete(
-        self, session: _Session, requests: Sequence[TextRequest]
+        self, session: _Session, requests: Sequence[TextRequest | PartsRequest]
     ) -> Sequence[Reply | ToolError]:
         try:
             async with asyncio.TaskGroup() as group:
@@ -238,7 +239,7 @@ class ChatServer:
             raise faults.exceptions[0] from None
         return [task.result() for task in tasks]
 
-    async def _one(self, session: _Session, request: TextRequest) -> Reply | ToolError:
+    async def _one(self, session: _Session, request: TextRequest | PartsRequest) -> Reply | ToolError:
         async with session.slots:
             if not request.choices:
                 return await self._ask(session, request, "none")
@@ -268,7 +269,9 @@ class ChatServer:
             self._styles = styles_for("auto", models)
             return self._styles
 
-    async def _ask(self, session: _Session, request: TextRequest, style: Style) -> Reply | ToolError:
+    async def _ask(
+        self, session: _Session, request: TextRequest | PartsRequest, style: Style
+    ) -> Reply | ToolError:
         import openai
 
         body = write_body(request, self._model, self._generation, style, self._length)

@@ -21,6 +21,7 @@ __all__ = [
     "LONGEST_PAUSE",
     "Generation",
     "LengthField",
+    "PartsRequest",
     "Structured",
     "Style",
     "chosen",
@@ -71,6 +72,15 @@ class Generation(NamedTuple):
     seed: int | None
 
 
+class PartsRequest(NamedTuple):
+    """A request with one user message, made of parts such as text and pictures, as the wire has them."""
+
+    role: str
+    """For whom it counts in the ledger."""
+    parts: tuple[dict[str, JsonValue], ...]
+    choices: tuple[str, ...] | None = None
+
+
 def length_field(host: str) -> LengthField:
     """Name the field for the longest reply: OpenAI has renamed it, and not every server followed."""
     return "max_completion_tokens" if host == "api.openai.com" else "max_tokens"
@@ -88,7 +98,7 @@ def styles_for(structured: Structured, models: object = None) -> tuple[Style, ..
 
 
 def write_body(
-    request: TextRequest,
+    request: TextRequest | PartsRequest,
     model: str,
     generation: Generation,
     style: Style,
@@ -111,7 +121,7 @@ def write_body(
     """
     body: dict[str, JsonValue] = {
         "model": model,
-        "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+        "messages": _messages(request),
         length: generation.max_tokens,
     }
     if generation.temperature is not None:
@@ -126,6 +136,12 @@ def write_body(
             "json_schema": {"name": "choice", "strict": True, "schema": _schema(request.choices)},
         }
     return body
+
+
+def _messages(request: TextRequest | PartsRequest) -> list[JsonValue]:
+    if isinstance(request, PartsRequest):
+        return [{"role": "user", "content": list(request.parts)}]
+    return [{"role": m.role, "content": m.content} for m in request.messages]
 
 
 def _schema(choices: Sequence[str]) -> dict[str, JsonValue]:

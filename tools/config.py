@@ -9,88 +9,17 @@ from typing import Literal
 
 from pydantic import Field
 
-from aotd.tools.chat_wire import Structured
-from aotd.tools.ledger import Prices
+from aotd.tools.config_text import EmbedderConfig, TextConfig
+from aotd.tools.config_vision import DetectorConfig, GrounderConfig, VideoModelConfig
 from aotd.traces.records import Record
 
-__all__ = [
-    "DetectorConfig",
-    "FunctionsConfig",
-    "GrounderConfig",
-    "OracleConfig",
-    "SelectorConfig",
-    "ServerConfig",
-    "TextConfig",
-    "TextRoleName",
-    "ToolsConfig",
-    "VideoModelConfig",
-]
-
-
-TextRoleName = Literal["planner", "writer", "judge", "selector"]
-
-
-class DetectorConfig(Record):
-    """Object detection."""
-
-    kind: Literal["oracle"]
-
-
-class GrounderConfig(Record):
-    """Temporal grounding."""
-
-    kind: Literal["oracle"]
-
-
-class VideoModelConfig(Record):
-    """Questions about a clip."""
-
-    kind: Literal["oracle"]
+__all__ = ["FunctionsConfig", "OracleConfig", "SelectorConfig", "ToolsConfig"]
 
 
 class SelectorConfig(Record):
     """Choice of the answer from collected evidence, and comparison of texts."""
 
     kind: Literal["rule", "llm"] = "rule"
-
-
-class ServerConfig(Record):
-    """A chat model on an OpenAI-compatible server (docs/servers.md)."""
-
-    base_url: str
-    model: str
-    api_key_env: str | None = "OPENAI_API_KEY"
-    """Name of the environment variable that holds the key; null sends none."""
-    temperature: float | None = Field(default=0.0, ge=0)
-    max_tokens: int = Field(default=2048, ge=1)
-    seed: int | None = None
-    timeout_seconds: float = Field(default=600.0, gt=0)
-    concurrency: int = Field(default=32, ge=1)
-    """Requests that the server gets at once."""
-    structured: Structured = "auto"
-    prices: Prices = Prices()
-
-
-class TextConfig(Record):
-    """Chat models by role; a role that names none takes `default`."""
-
-    default: ServerConfig | None = None
-    planner: ServerConfig | None = None
-    writer: ServerConfig | None = None
-    judge: ServerConfig | None = None
-    selector: ServerConfig | None = None
-    patience_seconds: float = Field(default=600.0, ge=0)
-    """How long a run waits for a server that is down before it stops to be resumed."""
-
-    def of(self, role: TextRoleName) -> ServerConfig | None:
-        """The server that answers a role."""
-        named: dict[str, ServerConfig | None] = {
-            "planner": self.planner,
-            "writer": self.writer,
-            "judge": self.judge,
-            "selector": self.selector,
-        }
-        return named[role] or self.default
 
 
 class OracleConfig(Record):
@@ -122,6 +51,14 @@ class ToolsConfig(Record):
     grounder: GrounderConfig
     video_model: VideoModelConfig
     selector: SelectorConfig = SelectorConfig()
+    embedder: EmbedderConfig | None = None
+    """Lets the rule selector match by meaning what it cannot match by words."""
+    device: str = "cuda:0"
+    """Where models run that name no device of their own: `cuda:0`, `cuda:1`, `mps`, `cpu`."""
+    random_weights: Literal["small", "full"] | None = None
+    """Weights made up in place of published ones, for dry runs: of the true shape, or small everywhere."""
+    frames_mb: int = Field(default=1024, ge=1)
+    """Decoded frames kept in memory."""
     text: TextConfig = TextConfig()
     oracle: OracleConfig = OracleConfig()
     functions: FunctionsConfig = FunctionsConfig()

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from types import TracebackType
+from typing import Final, Protocol, Self
 
-__all__ = ["Device", "Line"]
+__all__ = ["Device", "Devices", "Line"]
 
 PASSED_OVER: Final = 16
 """Turns that others may take before a waiting line goes first, however short it is."""
@@ -93,3 +94,27 @@ class Device:
         for other in self._waiting:
             other.passed += 1
         chosen.granted.set_result(None)
+
+
+class Devices:
+    """The devices of a run by name, each with a thread of its own; ended with the `with` block."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._devices: dict[str, Device] = {}
+
+    def of(self, name: str) -> Device:
+        """Give the device of a name such as `cuda:1`; models that name the same one share it."""
+        name = "cuda:0" if name == "cuda" else name
+        if name not in self._devices:
+            threads = self._stack.enter_context(ThreadPoolExecutor(1, name))
+            self._devices[name] = Device(threads)
+        return self._devices[name]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()

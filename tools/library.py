@@ -1,17 +1,23 @@
 """The videos of a run: each file is decoded and digested once, however many questions ask about it.
 
-Keeps what was counted, never frames.
+Keeps what was counted, never frames (`aotd.tools.frames` does).
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aotd.tools.video import PYAV, Probe, Reader, find_video, inspect, missing
 from aotd.traces.records import Question, Video
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Library"]
 
@@ -35,6 +41,7 @@ class Library:
         self._reader = reader
         self._lock = threading.Lock()
         self._inspected: dict[Path, Future[tuple[Probe, str]]] = {}
+        self._opened: dict[str, tuple[Path, Probe]] = {}
 
     def open(self, question: Question) -> Video:
         """Find a question's video, count its frames and take its digest.
@@ -55,8 +62,17 @@ class Library:
             raise missing(self._videos, question)
         path, found_as = found
         seen, digest = self._inspect(path)
+        self._opened[digest] = path, seen
         relative = Path(os.path.relpath(path, self._videos)).as_posix()
         return Video(id=question.video_id, digest=digest, path=relative, found_as=found_as, **seen._asdict())
+
+    def probe(self, digest: str) -> Probe:
+        """Say what decoding a video showed; it must have been opened."""
+        return self._opened[digest][1]
+
+    def frames(self, digest: str, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """Read frames of a video that was opened, [len(indices), H, W, 3], RGB; errors as its reader's."""
+        return self._reader.read_frames(self._opened[digest][0], indices)
 
     def _inspect(self, path: Path) -> tuple[Probe, str]:
         with self._lock:

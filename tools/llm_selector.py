@@ -13,9 +13,18 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from aotd.prompts.loader import Prompt, prompt
+from aotd.prompts.loader import BUILT_IN, Prompt, Templates
 from aotd.prompts.quoting import quoted
-from aotd.tools.models import Choice, Message, Reply, SelectRequest, TextModel, TextRequest, ToolError
+from aotd.tools.models import (
+    Choice,
+    Message,
+    ModelIdentity,
+    Reply,
+    SelectRequest,
+    TextModel,
+    TextRequest,
+    ToolError,
+)
 from aotd.traces.answers import letter, mc_v1
 
 __all__ = ["LlmSelector"]
@@ -31,29 +40,37 @@ class LlmSelector:
     ----------
     model
         The chat model; its front is the selector's, so it is asked in batches and remembered.
+    comparer
+        The chat model that compares texts, if it is another.
+    templates
+        The prompts.
     """
 
     reads_pixels = False
 
-    def __init__(self, model: TextModel) -> None:
+    def __init__(
+        self, model: TextModel, comparer: TextModel | None = None, templates: Templates = BUILT_IN
+    ) -> None:
         self._model = model
-        self._select = prompt("selector")
-        self._compare = prompt("comparer")
-        hashes = {p.name: p.sha256 for p in (self._select, self._compare)}
-        own = model.identity
-        self.identity = own.model_copy(
-            update={"id": f"selector/{own.id}", "prompts": {**own.prompts, **hashes}}
-        )
+        self._comparer = comparer or model
+        self._select = templates["selector"]
+        self._compare = templates["comparer"]
+        self.identity = _identity(model, comparer, (self._select, self._compare))
 
     def select(self, requests: Sequence[SelectRequest]) -> Sequence[Choice | ToolError]:
         """Choose for each request; a request that cannot be lettered is an error of its own."""
-        decided = [_without_model(request) for request in requests]
-        asked = [request for request, known in zip(requests, decided, strict=True) if known is None]
-        replies = iter(self._model.complete([self._ask(request) for request in asked]) if asked else ())
-        return [
-            _choice(request, next(replies)) if known is None else known
-            for request, known in zip(requests, decided, strict=True)
-        ]
+        answers = {place: known for place, r in enumerate(requests) if (known := _without_model(r))}
+        open_ = [place for place in range(len(requests)) if place not in answers]
+        if self._comparer is self._model:
+            parts = [(self._model, open_)]
+        else:
+            compared = [place for place in open_ if _is_comparison(requests[place])]
+            parts = [(self._model, [p for p in open_ if p not in compared]), (self._comparer, compared)]
+        for model, places in parts:
+            replies = model.complete([self._ask(requests[place]) for place in places]) if places else ()
+            for place, reply in zip(places, replies, strict=True):
+                answers[place] = _choice(requests[place], reply)
+        return [answers[place] for place in range(len(requests))]
 
     def _ask(self, request: SelectRequest) -> TextRequest:
         if _is_comparison(request):
@@ -66,6 +83,19 @@ class LlmSelector:
         slots = {"query": quoted(request.query), "bullets": list(_bullets(request.info)), "options": options}
         letters = None if options is None else tuple(option["letter"] for option in options)
         return _request("selector", self._select, slots, letters)
+
+
+def _identity(model: TextModel, comparer: TextModel | None, prompts: Sequence[Prompt]) -> ModelIdentity:
+    """Say what decides choices: the model, the one that compares, and the prompts."""
+    own = model.identity
+    changed: dict[str, object] = {
+        "id": f"selector/{own.id}",
+        "prompts": {**own.prompts, **{p.name: p.sha256 for p in prompts}},
+    }
+    if comparer is not None:
+        changed["settings"] = {**own.settings, "comparer": f"{comparer.identity.id}/{comparer.identity.key}"}
+        changed["sampled"] = own.sampled or comparer.identity.sampled
+    return own.model_copy(update=changed)
 
 
 def _request(

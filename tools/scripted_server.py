@@ -9,6 +9,7 @@ It runs no model, checks no key, and listens on this machine only.
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import threading
@@ -29,8 +30,20 @@ class Asked(NamedTuple):
 
     @property
     def last(self) -> str:
-        """Content of the last message."""
-        return str(self.body["messages"][-1]["content"])
+        """Text of the last message."""
+        return "\n".join(part["text"] for part in self._parts if part["type"] == "text")
+
+    @property
+    def attached(self) -> list[tuple[str, bytes]]:
+        """Media type and content of the pictures and videos of the last message, in order."""
+        urls = [part[part["type"]]["url"] for part in self._parts if part["type"] != "text"]
+        split = [url.removeprefix("data:").split(";base64,") for url in urls]
+        return [(kind, base64.b64decode(content, validate=True)) for kind, content in split]
+
+    @property
+    def _parts(self) -> list[dict[str, Any]]:
+        content = self.body["messages"][-1]["content"]
+        return content if isinstance(content, list) else [{"type": "text", "text": str(content)}]
 
 
 class Said(NamedTuple):
