@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_OFFLINE := 1
 
-.PHONY: help install demo test test-vllm check format perf clean
+.PHONY: help install demo test test-vllm test-pages check format perf clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -33,6 +33,9 @@ check: install  ## lint, types, import layers, docstrings
 format: install  ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+test-pages: install  ## test the pages in Chromium (apt install chromium)
+	AOTD_TEST_PAGES=1 $(BIN)/python -m pytest -q tests/pages
 
 VLLM := .venv-vllm
 # Beside a CPU torch, vLLM and the processes it starts need the stand-in for torchvision's compiled part.

@@ -50,5 +50,5 @@ def demo(
     kept = [e for e in examples.values() if e.kept]
     if kept:
         Console().print(example_view(max(kept, key=lambda e: len(e.trace.calls) if e.trace else 0)))
-    print(f"Look at {out / 'world' / 'sheet.png'}; then: aotd show {out / 'run'} QUESTION_ID")
+    print(f"Look at {out / 'world' / 'sheet.png'}; then: aotd view {out / 'run'} --all")
     raise typer.Exit(code)

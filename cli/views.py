@@ -20,6 +20,7 @@ from aotd.benchmarks.bound import BoundReport
 from aotd.traces.answers import letter, render
 from aotd.traces.handles import entries, handle, runs
 from aotd.traces.outcomes import GROUPS, RIGHT
+from aotd.traces.page_text import source_lines
 from aotd.traces.records import Attempt, Call, Clip, Example, Trace
 from aotd.traces.report import Funnel, Report
 
@@ -198,7 +199,7 @@ def _program(attempt: Attempt) -> RenderableType:
     for call in trace.calls if trace else ():
         by_line.setdefault(call.line, []).append(call)
     reasons = refusal.reasons if refusal else ()
-    for number, source in enumerate(attempt.program.splitlines(), start=1):
+    for number, source in enumerate(source_lines(attempt.program), start=1):
         here = [reason for reason in reasons if reason.line == number]
         mark = Text("\u2717", "red") if here else _mark(number, trace)
         table.add_row(Text(str(number), "dim"), mark, Text(_plain(source) or " "))

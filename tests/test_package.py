@@ -24,9 +24,8 @@ def test_the_wheel_holds_every_module_prompt_and_preset(tmp_path: Path) -> None:
         ["git", "-C", str(source), "ls-files"], capture_output=True, text=True, check=True
     )
     files = [Path(name) for name in listed.stdout.splitlines()]
-    wanted = {
-        f"aotd/{p}" for p in files if p.parts[0] in PACKAGES and p.suffix in {".py", ".j2", ".txt", ".yaml"}
-    }
+    kinds = {".py", ".j2", ".txt", ".yaml", ".css", ".js"}
+    wanted = {f"aotd/{p}" for p in files if p.parts[0] in PACKAGES and p.suffix in kinds}
     offline = ["--no-deps", "--no-build-isolation", "--no-index"]
     build = [sys.executable, "-m", "pip", "wheel", "-q", *offline, "-w", str(tmp_path), str(source)]
     subprocess.run(build, check=True, capture_output=True)

@@ -181,7 +181,7 @@ def make_video_model(
 
     chat = TransformersVideoChat(
         checkpoint,
-        device=_there(device),
+        device=device,
         dtype=settings.dtype,
         max_frames=settings.max_frames,
         max_tokens=settings.max_tokens,

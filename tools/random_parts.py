@@ -93,15 +93,15 @@ def _clip(shape: Shape) -> tuple[Any, Any]:
     return config, CLIPProcessor(image_processor=images, tokenizer=tokenizer)
 
 
+def _llava_tokenizer() -> Any:
+    named = {"image_token": "<image>", "video_token": "<video>"}
+    return chat_tokenizer(tuple(named.values()), "<image>\n", "<video>\n", named)
+
+
 def _llava_next_video(shape: Shape) -> tuple[Any, Any]:
     import transformers as hf
 
-    tokenizer = chat_tokenizer(
-        ("<image>", "<video>"),
-        "<image>\n",
-        "<video>\n",
-        {"image_token": "<image>", "video_token": "<video>"},
-    )
+    tokenizer = _llava_tokenizer()
     side, patch = shape.vision["image_size"], shape.vision["patch_size"]
     grid = [[side, 2 * side], [2 * side, side], [2 * side, 2 * side]]
     across = side // patch
@@ -130,12 +130,7 @@ def _llava_next_video(shape: Shape) -> tuple[Any, Any]:
 def _llava_onevision(shape: Shape) -> tuple[Any, Any]:
     import transformers as hf
 
-    tokenizer = chat_tokenizer(
-        ("<image>", "<video>"),
-        "<image>\n",
-        "<video>\n",
-        {"image_token": "<image>", "video_token": "<video>"},
-    )
+    tokenizer = _llava_tokenizer()
     side, patch = shape.vision["image_size"], shape.vision["patch_size"]
     grid = [[side, side], [side, 2 * side], [2 * side, 2 * side]]
     config = hf.LlavaOnevisionConfig(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aotd.tools.checkpoints import Checkpoint
 from aotd.tools.extras import need_packages
-from aotd.tools.loading import UnusableCheckpoint, load_model, load_part
+from aotd.tools.loading import UnusableCheckpoint, load_model, load_part, torch_device
 from aotd.tools.models import ModelIdentity, Reply, ToolError
 from aotd.tools.video_chat import VideoTurn
 
@@ -108,8 +108,10 @@ class TransformersVideoChat:
         Raises
         ------
         UnusableCheckpoint
-            If the folder holds no video language model, or a full turn does not fit its context.
+            If the folder holds no video language model, a full turn does not fit its context, or the device
+            is not here.
         """
+        torch_device(self._device)
         self._prepared()
 
     def chat(self, turns: Sequence[VideoTurn]) -> Sequence[Reply | ToolError]:

@@ -232,6 +232,12 @@ class Trace(Record):
     """The program caught a tool's error and went on."""
     seconds: float = 0.0
 
+    def _repr_html_(self) -> str:
+        """Show the trace in a notebook."""
+        from aotd.traces.page import trace_fragment
+
+        return trace_fragment(self)
+
 
 class Reason(Record):
     """Why a program was refused before it ran."""
@@ -326,3 +332,9 @@ class Example(Record):
     def program(self) -> str | None:
         """The program that counts."""
         return self.attempts[-1].program if self.attempts else None
+
+    def _repr_html_(self) -> str:
+        """Show the question, its programs and its chain of thought in a notebook."""
+        from aotd.traces.page import example_fragment
+
+        return example_fragment(self)

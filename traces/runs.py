@@ -240,6 +240,12 @@ class Run:
         hint = f"did you mean {' or '.join(close)}?" if close else f"it has {len(examples)} examples"
         raise RunError(f"{self.folder} has no example of question {question_id!r}; {hint}")
 
+    def _repr_html_(self) -> str:
+        """Show the figures and the first questions in a notebook; errors as `examples`."""
+        from aotd.traces.index_page import run_fragment
+
+        return run_fragment(self.examples().values(), title=self.folder.resolve().name)
+
     def calls(self) -> Iterator[ModelCall]:
         """Read the rows of `calls.jsonl` in order; errors as `examples`."""
         path = self.folder / "calls.jsonl"
