@@ -87,7 +87,7 @@ def prepare(
         return Fault(Outcome.UNREADABLE_VIDEO, f"{question.id}: {error}")
     sheet = None
     if graph is not None and span is not None:
-        sheet = Sheet(question.id, graph, timeline, span[0], fps, future=future)
+        sheet = Sheet(question.id, graph, timeline, span[0], fps, future=future, end=span[1])
     return Scene(question, video, span, timeline, root_clip(question.video_id, span), sheet, beyond)
 
 

@@ -11,11 +11,28 @@ import sys
 import typer
 
 from aotd.agent.sandbox.host import SandboxUnavailable
-from aotd.cli import configuration, demo, doctor, generate, plan, programs, reference, runs, validate
+from aotd.cli import (
+    bench,
+    configuration,
+    demo,
+    doctor,
+    generate,
+    models,
+    plan,
+    programs,
+    reference,
+    runs,
+    score,
+    validate,
+    view,
+)
 from aotd.cli.errors import BAD_INPUT, INTERRUPTED, RESUMABLE, UsageError
 from aotd.tools.batching import ModelDown
 from aotd.tools.build import IncompatibleModels
 from aotd.tools.chat import ChatSetupError
+from aotd.tools.checkpoints import CheckpointMissing
+from aotd.tools.loading import UnusableCheckpoint
+from aotd.tools.memory import NotEnoughMemory
 from aotd.traces.journal import DiskFull, JournalError
 from aotd.traces.runs import RunError
 
@@ -34,8 +51,11 @@ app.command("generate")(generate.generate)
 app.command("resume")(generate.resume)
 app.command("plan")(plan.plan)
 app.command("show")(runs.show)
+app.command("view")(view.view)
 app.command("report")(runs.report)
 app.command("export")(runs.export)
+app.command("score")(score.score)
+app.command("bench")(bench.bench)
 app.command("validate")(validate.validate)
 app.command("schema")(reference.schema)
 app.command("prompt")(reference.prompt)
@@ -43,6 +63,7 @@ app.command("check")(programs.check)
 app.command("exec")(programs.exec_program)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
+app.add_typer(models.app, name="models")
 app.add_typer(configuration.app, name="config")
 
 
@@ -60,6 +81,9 @@ def main() -> None:
         SandboxUnavailable,
         IncompatibleModels,
         ChatSetupError,
+        CheckpointMissing,
+        NotEnoughMemory,
+        UnusableCheckpoint,
     ) as error:
         sys.exit(_tell(str(error), BAD_INPUT))
     except BrokenPipeError:

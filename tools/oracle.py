@@ -49,6 +49,9 @@ class Sheet:
         Frames per second of the original video.
     future
         Whether the span was lengthened to show keyframes after the question's end; part of the identity.
+    end
+        End of the span, seconds; keyframes after it are not seen. A clip cut without re-encoding decodes a
+        few frames more than its times say, and what is annotated there is the future.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Sheet:
         fps: float,
         *,
         future: bool,
+        end: float | None = None,
     ) -> None:
         self.timeline = timeline
         self.key = f"{question_id}/{graph.digest[:16]}/{'future' if future else 'past'}"
@@ -69,7 +73,8 @@ class Sheet:
         for keyframe in graph.keyframes:
             offset = keyframe_offset(keyframe.frame_id, start, fps, timeline.frames)
             position = None if offset is None else timeline.position(timeline.first + offset)
-            if position is None:
+            late = end is not None and keyframe.frame_id - 1 > round(end * fps)
+            if position is None or late:
                 self.outside += 1
             else:
                 self._by_position.setdefault(position, []).append(keyframe)

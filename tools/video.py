@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXTENSIONS",
+    "PICTURE",
     "PYAV",
     "FoundAs",
     "Probe",
@@ -44,7 +45,10 @@ FoundAs = Literal["clip", "segment", "question", "video"]
 EXTENSIONS: Final = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 """Extensions of the look-up, in its order."""
 
-_CONTAINERS: Final = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg"
+PICTURE: Final = ".png"
+"""Extension of a picture, which is a video of one frame; read where a record names it as its own clip."""
+
+_CONTAINERS: Final = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,png_pipe"
 """Formats that are read, whatever the file's name: none of them can point at other files, as playlists do."""
 
 
@@ -80,7 +84,8 @@ def find_video(
     """Look up the file of a question's video; the first name that exists wins.
 
     The order is the record's own clip (in the video folder, then beside the annotation),
-    `{video}_{start}_{end}`, `{question}`, `{video}`, each with the known extensions. Names that are
+    `{video}_{start}_{end}`, `{question}`, `{video}`, each with the known extensions; the record's own may be
+    a picture. Names that are
     absolute, climb, or end outside their folder through a link are passed over.
 
     Returns
@@ -289,7 +294,7 @@ def unreadable(path: Path, reason: str) -> VideoError:
 def _names(question: Question) -> Iterator[tuple[str, FoundAs]]:
     """List the names of the look-up, in its order."""
     if question.clip_file is not None:
-        if question.clip_file.lower().endswith(EXTENSIONS):
+        if question.clip_file.lower().endswith((*EXTENSIONS, PICTURE)):
             yield question.clip_file, "clip"
         else:
             yield from ((question.clip_file + extension, "clip") for extension in EXTENSIONS)
