@@ -8,16 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from aotd.agent.sandbox.host import Inputs, Limits, Sandbox
 from aotd.agent.sandbox.outcome import Killed, Outcome, Returned
 from aotd.benchmarks.perf.sandbox import HOSTILE, LOOPS, kills, soak
+from tests.processes import alive, children_of, wait_for
 
 if sys.platform != "linux":
     pytest.skip("processes are looked up in /proc", allow_module_level=True)
@@ -33,7 +31,7 @@ def run(sandbox: Sandbox, body: str) -> Outcome:
 
 def zygotes(sandbox: Sandbox) -> list[int]:
     """Process ids of a sandbox's zygotes, once all of them take jobs."""
-    pids: list[int] = _wait(lambda: all(w.pid for w in sandbox._all) and [w.pid for w in sandbox._all])
+    pids: list[int] = wait_for(lambda: all(w.pid for w in sandbox._all) and [w.pid for w in sandbox._all])
     return pids
 
 
@@ -62,13 +60,13 @@ def test_a_stopped_zygote_does_not_hold_up_a_verdict() -> None:
         (pid,) = zygotes(sandbox)
         begin = time.monotonic()
         waiting = threads.submit(run, sandbox, LOOP)
-        children = _wait(lambda: _children(pid))
+        children = wait_for(lambda: children_of(pid))
         os.kill(pid, signal.SIGSTOP)
         outcome = waiting.result(timeout=30)
         assert time.monotonic() - begin < 5
         assert isinstance(outcome, Killed)
         assert (outcome.reason, outcome.message) == ("lost", "the sandbox process did not answer in time")
-        _wait(lambda: not any(map(_alive, (pid, *children))))
+        wait_for(lambda: not any(map(alive, (pid, *children))))
         assert isinstance(run(sandbox, "return 1"), Returned)
 
 
@@ -79,7 +77,7 @@ def test_a_killed_zygote_costs_no_other_run() -> None:
         with ThreadPoolExecutor(2) as threads:
             waiting = [threads.submit(run, sandbox, body) for _ in range(2)]
             before = zygotes(sandbox)
-            _wait(lambda: all(_children(pid) for pid in before))
+            wait_for(lambda: all(children_of(pid) for pid in before))
             os.kill(before[0], signal.SIGKILL)
             assert [w.result(timeout=60).outcome for w in waiting] == ["returned"] * 2
         after = zygotes(sandbox)
@@ -93,9 +91,9 @@ def test_a_forbidden_call_is_told_as_such(sandbox: Sandbox) -> None:
         assert isinstance(run(sandbox, "return 1"), Returned)
         waiting = threads.submit(run, sandbox, LOOP)
         for _ in range(2):
-            (child,) = _wait(lambda: _children(zygotes(sandbox)[0]))
+            (child,) = wait_for(lambda: children_of(zygotes(sandbox)[0]))
             os.kill(child, signal.SIGSYS)
-            _wait(lambda child=child: not _alive(child))
+            wait_for(lambda child=child: not alive(child))
         outcome = waiting.result(timeout=30)
     assert isinstance(outcome, Killed)
     assert outcome.message == "the system ended the child for a call that is not allowed"
@@ -119,10 +117,10 @@ def test_a_closed_sandbox_leaves_no_process() -> None:
         assert isinstance(run(sandbox, "return 1"), Returned)
         waiting = threads.submit(run, sandbox, LOOP)
         (pid,) = zygotes(sandbox)
-        children = _wait(lambda: _children(pid))
+        children = wait_for(lambda: children_of(pid))
         os.kill(pid, signal.SIGSTOP)
         sandbox.close()
-        _wait(lambda: not any(map(_alive, (pid, *children))), seconds=2)
+        wait_for(lambda: not any(map(alive, (pid, *children))), seconds=2)
         with pytest.raises(RuntimeError, match="closed"):
             waiting.result(timeout=10)
 
@@ -153,34 +151,12 @@ def test_nothing_outlives_a_killed_host(how: str) -> None:
         assert host.stdout is not None
         pid, heir = map(int, host.stdout.readline().split())
         try:
-            children = _wait(lambda: _children(pid))
+            children = wait_for(lambda: children_of(pid))
             if how == "stopped":
                 os.kill(pid, signal.SIGSTOP)
             host.kill()
-            _wait(lambda: not any(map(_alive, (pid, *children))), seconds=2)
+            wait_for(lambda: not any(map(alive, (pid, *children))), seconds=2)
         finally:
             host.kill()
             if heir:
                 os.kill(heir, signal.SIGKILL)
-
-
-def _children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(part) for part in text.split()]
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def _wait(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    """Wait until a condition gives something true, and give it."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.01)
-    pytest.fail("it did not come about in time")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from hypothesis import strategies as st
 from aotd.agent.sandbox.host import Inputs, Limits, Sandbox
 from aotd.agent.sandbox.outcome import Killed, NextCall, Outcome, Raised, Refused, Returned
 from aotd.agent.sandbox.wire import Malformed, Misfit, decode
+from tests.processes import alive, children_of, wait_for
 
 INPUTS = Inputs(frames=tuple(range(32)), query="What happened?", possible_answers=("The cup.", "The book."))
 
@@ -106,7 +106,7 @@ def test_processor_time_is_limited() -> None:
 
 def zygote(sandbox: Sandbox) -> int:
     """Process id of a sandbox's only zygote."""
-    pid: int = _wait(lambda: sandbox._all[0].pid)
+    pid: int = wait_for(lambda: sandbox._all[0].pid)
     return pid
 
 
@@ -126,10 +126,10 @@ def test_a_zygote_killed_during_a_run_is_replaced() -> None:
         waiting = threads.submit(run, victim, LOOP)
         for _ in range(2):
             pid = zygote(victim)
-            children = _wait(lambda pid=pid: _children(pid))
+            children = wait_for(lambda pid=pid: children_of(pid))
             os.kill(pid, signal.SIGKILL)
-            _wait(lambda children=children: not any(map(_alive, children)))
-            _wait(lambda pid=pid: waiting.done() or victim._all[0].pid not in (pid, None))
+            wait_for(lambda children=children: not any(map(alive, children)))
+            wait_for(lambda pid=pid: waiting.done() or victim._all[0].pid not in (pid, None))
         outcome = waiting.result(timeout=10)
         assert isinstance(outcome, Killed)
         assert outcome.reason == "lost"
@@ -142,9 +142,9 @@ def test_a_child_that_crashes_is_lost() -> None:
         assert returned(sandbox, "return 1") == 1
         waiting = threads.submit(run, sandbox, LOOP)
         for _ in range(2):
-            children = _wait(lambda: _children(zygote(sandbox)))
+            children = wait_for(lambda: children_of(zygote(sandbox)))
             os.kill(children[0], signal.SIGSEGV)
-            _wait(lambda children=children: not _alive(children[0]))
+            wait_for(lambda children=children: not alive(children[0]))
         outcome = waiting.result(timeout=10)
         assert isinstance(outcome, Killed)
         assert outcome.reason == "lost"
@@ -163,7 +163,7 @@ def test_a_closed_sandbox_runs_nothing() -> None:
     sandbox = Sandbox(workers=1)
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(run, sandbox, LOOP)
-        _wait(lambda: _children(zygote(sandbox)))
+        wait_for(lambda: children_of(zygote(sandbox)))
         sandbox.close()
         with pytest.raises(RuntimeError, match="closed"):
             waiting.result(timeout=10)
@@ -181,10 +181,10 @@ def test_a_child_is_confined(sandbox: Sandbox) -> None:
     """A running child has an empty environment, three null streams and one pipe, and no way to more files."""
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(run, sandbox, LOOP)
-        (child,) = _wait(lambda: _children(zygote(sandbox)))
+        (child,) = wait_for(lambda: children_of(zygote(sandbox)))
         proc = Path("/proc", str(child))
         # A child confines itself just after it was forked; open files are the last limit.
-        limits = _wait(lambda: [text for text in [(proc / "limits").read_text()] if _no_files(text)])[0]
+        limits = wait_for(lambda: [text for text in [(proc / "limits").read_text()] if _no_files(text)])[0]
         environment = set((proc / "environ").read_bytes().split(b"\0")) - {b""}
         files = sorted((int(f.name), str(f.readlink())) for f in (proc / "fd").iterdir())
         os.kill(child, signal.SIGKILL)
@@ -241,25 +241,3 @@ def test_damaged_outcomes_never_break_the_host(noise: bytes, at: int, cut: int) 
     with suppress(Malformed):
         outcome = decode(GOOD[:at] + noise + GOOD[at + cut :], 0, 64)
         assert isinstance(outcome, NextCall | Returned | Raised | Refused | Killed | Misfit)
-
-
-def _children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(part) for part in text.split()]
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def _wait(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    """Wait until a condition gives something true, and give it."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.01)
-    pytest.fail("it did not come about in time")
