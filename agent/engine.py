@@ -38,7 +38,7 @@ from aotd.tools.vllm_engine import VllmEngines
 from aotd.traces.records import Provenance
 from aotd.traces.runs import ModelCall
 
-__all__ = ["engine"]
+__all__ = ["engine", "open_sandbox"]
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def engine(
         if config.random_weights is not None:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="aotd-")))
             config = with_random_weights(config, config.random_weights, folder)
-        sandbox = stack.enter_context(_sandbox(config.sandbox, config.workers))
+        sandbox = stack.enter_context(open_sandbox(config.sandbox, config.workers))
         threads = stack.enter_context(ThreadPoolExecutor(config.workers, "sandbox"))
         devices = stack.enter_context(Devices())
         settings = config.functions
@@ -113,7 +113,8 @@ def engine(
         )
 
 
-def _sandbox(limits: Limits, workers: int) -> AbstractContextManager[Backend]:
+def open_sandbox(limits: Limits, workers: int) -> AbstractContextManager[Backend]:
+    """Make the sandbox that the settings name; it runs nothing before it is entered."""
     if limits.backend == "process":
         return Sandbox(limits, workers=workers)
     from aotd.agent.sandbox.monty import MontySandbox
@@ -127,7 +128,7 @@ def _provenance(
     """Say what a run's examples are made with."""
     roles = {role: part.identity for role, part in asked.items()}
     prompts = {
-        f"{role}/{name}": digest for role, part in asked.items() for name, digest in part.prompts.items()
+        f"{role}/{name}": sha256 for role, part in asked.items() for name, sha256 in part.prompts.items()
     }
     return Provenance(
         run=digest, models={**toolbox.identities(), **roles}, prompts={**toolbox.prompts(), **prompts}

@@ -68,6 +68,10 @@ def resume(
     run = Run.open(folder)
     config = check_config(dict(run.config))
     again = _outcomes(retry or [])
+    if run.manifest.annotation is None:
+        raise UsageError(
+            f"{folder} holds a question asked by hand: it cannot be gone on with; use `aotd ask` again"
+        )
     if not Path(config.source.annotations).is_file():
         raise UsageError(f"the run's annotation file {config.source.annotations} is gone: put it back")
     known = run.manifest.annotation

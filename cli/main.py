@@ -12,19 +12,23 @@ import typer
 
 from aotd.agent.sandbox.host import SandboxUnavailable
 from aotd.cli import (
+    ask,
     bench,
     configuration,
     demo,
+    diff,
     doctor,
     generate,
     models,
     plan,
     programs,
     reference,
+    replay,
     runs,
     score,
     validate,
     view,
+    whatif,
 )
 from aotd.cli.errors import BAD_INPUT, INTERRUPTED, RESUMABLE, UsageError
 from aotd.tools.batching import ModelDown
@@ -50,8 +54,12 @@ app = typer.Typer(
 app.command("generate")(generate.generate)
 app.command("resume")(generate.resume)
 app.command("plan")(plan.plan)
+app.command("ask")(ask.ask)
 app.command("show")(runs.show)
 app.command("view")(view.view)
+app.command("replay")(replay.replay_run)
+app.command("whatif")(whatif.whatif)
+app.command("diff")(diff.diff)
 app.command("report")(runs.report)
 app.command("export")(runs.export)
 app.command("score")(score.score)

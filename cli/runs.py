@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, cast
 
 import typer
 from rich.console import Console
@@ -15,8 +15,9 @@ from aotd.benchmarks.bound import BoundReport, beside_the_bound
 from aotd.benchmarks.star import load_star
 from aotd.cli.errors import UsageError
 from aotd.cli.settings import check_config
+from aotd.cli.viewers import Viewer, write_for_viewer
 from aotd.cli.views import bound_table, example_view, report_table
-from aotd.traces.export import ExportError, remarks
+from aotd.traces.export import ExportError, FormatName, remarks
 from aotd.traces.export import export as write_export
 from aotd.traces.export_hub import PyarrowMissing
 from aotd.traces.export_llama import InfoError
@@ -37,6 +38,12 @@ class Format(StrEnum):
     MS_SWIFT = "ms-swift"
     LLAMA_FACTORY = "llama-factory"
     PARQUET = "parquet"
+    RERUN = "rerun"
+    INSPECT = "inspect"
+
+
+VIEWERS: Final[dict[Format, Viewer]] = {Format.RERUN: "rerun", Format.INSPECT: "inspect"}
+"""Formats for looking, not for training."""
 
 
 def show(
@@ -89,7 +96,10 @@ def export(
     out: Annotated[Path, typer.Option(help="File to write; a new folder for parquet")],
     format: Annotated[  # noqa: A002
         Format,
-        typer.Option(help="canonical: all of each example; parquet: that for the Hub; else for trainers"),
+        typer.Option(
+            help="canonical: all of each example; parquet: that for the Hub; rerun, inspect: for viewers; "
+            "else for trainers"
+        ),
     ],
     absolute: Annotated[bool, typer.Option("--absolute", help="Write absolute paths of videos")] = False,
     video_dir: Annotated[
@@ -98,21 +108,32 @@ def export(
     loss_weight: Annotated[
         float | None, typer.Option(help="Weight of a rationale's loss where a label's is 1")
     ] = None,
+    question: Annotated[
+        str | None, typer.Option(metavar="ID", help="Write this question alone; for rerun and inspect")
+    ] = None,
 ) -> None:
-    """Write a run's examples in a training or exchange format (docs/exports.md)."""
+    """Write a run's examples in a training or exchange format (docs/exports.md), or for a viewer."""
     run = Run.open(folder)
+    viewer = VIEWERS.get(format)
+    if viewer is not None:
+        for line in write_for_viewer(run, viewer, out, question, video_dir):
+            print(line)
+        return
+    name = cast("FormatName", format.value)
+    if question is not None:
+        raise UsageError("--question is for the viewers' formats, rerun and inspect")
     videos = _video_folder(run, video_dir) if absolute else None
     if video_dir is not None and not absolute:
         raise UsageError("--video-dir is for --absolute: give both or neither")
     examples = run.examples().values()
     try:
-        rows = write_export(examples, format.value, out, videos=videos, loss_weight=loss_weight)
+        rows = write_export(examples, name, out, videos=videos, loss_weight=loss_weight)
     except (ExportError, InfoError, PyarrowMissing, FileExistsError) as error:
         raise UsageError(str(error)) from None
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror}") from None
     print(f"{rows} rows written to {out}")
-    for remark in remarks(examples, format.value, loss_weight):
+    for remark in remarks(examples, name, loss_weight):
         print(f"note: {remark}")
 
 

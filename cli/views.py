@@ -6,7 +6,6 @@ without control characters. This file computes no figures and prints nothing its
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -18,10 +17,10 @@ from rich.text import Text
 
 from aotd.benchmarks.bound import BoundReport
 from aotd.traces.answers import letter, render
-from aotd.traces.handles import entries, handle, runs
+from aotd.traces.call_text import asked_text, given_text
 from aotd.traces.outcomes import GROUPS, RIGHT
 from aotd.traces.page_text import source_lines
-from aotd.traces.records import Attempt, Call, Clip, Example, Trace
+from aotd.traces.records import Attempt, Call, Example, Trace
 from aotd.traces.report import Funnel, Report
 
 __all__ = ["bound_table", "example_view", "report_table"]
@@ -226,30 +225,11 @@ def _mark(number: int, trace: Trace | None) -> Text:
 
 
 def _call(call: Call) -> Text:
-    given = ", ".join(f"{name}={_short(_argument(value), 32)}" for name, value in call.args.items())
-    text = Text(f"{call.number}. {_line(call.function)}({_short(given)})", style="cyan")
-    if call.error is not None:
-        return text.append(f" \u2192 {_short(f'{call.error.kind}: {call.error.message}')}", style="red")
-    text.append(f" \u2192 {_result(call)}", style="default")
-    if call.sightings:
-        text.append(f", {len(call.sightings)} boxes", style="default")
+    text = Text(f"{call.number}. {asked_text(call)}", style="cyan")
+    text.append(f" \u2192 {given_text(call)}", style="default" if call.error is None else "red")
     for note in call.notes:
         text.append(f"\n   {_short(note)}", style="dim")
     return text
-
-
-def _argument(value: object) -> str:
-    if isinstance(value, dict):
-        return handle(value) or "{" + ", ".join(f"{k}: {_argument(v)}" for k, v in entries(value)) + "}"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _result(call: Call) -> str:
-    if isinstance(call.result, Clip):
-        windows = (f"{s} to {e}" if e > s + 1 else str(s) for s, e in runs(call.result.grid_ids))
-        told = _short(", ".join(windows))
-        return f"clip{call.number}: {f'frames {told}' if told else 'no frames'}"
-    return _short(json.dumps(call.result, ensure_ascii=False))
 
 
 def _ending(example: Example) -> list[RenderableType]:

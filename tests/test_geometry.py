@@ -28,7 +28,7 @@ def plain_box_iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 def test_box_overlap_equals_counting_cells(
     first: list[tuple[float, ...]], second: list[tuple[float, ...]]
 ) -> None:
-    """For integer boxes, overlap is the share of grid cells in common; a box without area overlaps nothing."""
+    """For integer boxes, overlap is the share of cells in common; one without area overlaps nothing."""
     pairs = list(zip(first, second, strict=False))
     expected = [plain_box_iou(a, b) for a, b in pairs]
     assert box_iou([a for a, _ in pairs], [b for _, b in pairs]) == pytest.approx(expected)
