@@ -102,7 +102,7 @@ def engine(
             planner=planner,
             toolbox=toolbox,
             runner=Runner(sandbox, threads),
-            teller=Teller(writer, judge, config.allow_future),
+            teller=Teller(writer, judge, config.allow_future, made_up=config.random_weights is not None),
             answer_judge=answer_judge,
             library=library,
             frames=frames,

@@ -36,6 +36,8 @@ class Teller(NamedTuple):
     judge: Judge | None
     allow_future: bool
     """Keep chains of questions in which an oracle saw annotation after the question's end."""
+    made_up: bool = False
+    """A model of the run has made-up weights, so an answer is right by chance and no chain is kept."""
 
     async def tell(self, question: Question, trace: Trace, scored: Scored, answered: Verdict) -> Told:
         """Write the chain of thought of a right answer and check it.
@@ -64,6 +66,8 @@ class Teller(NamedTuple):
         failed = next((v for v in verdicts if not v.passed), None)
         if failed is not None:
             return f"{failed.check}: {failed.reason}"
+        if self.made_up:
+            return "weights are made up: the answer is right by chance"
         if trace.degraded:
             return "the program caught a tool's error and went on"
         if trace.future_visible and not self.allow_future:

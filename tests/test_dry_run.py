@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from aotd.traces.outcomes import Outcome
+from aotd.traces.page import question_page
 from aotd.traces.runs import Run
 from aotd.world.build import write_world
 
@@ -55,6 +56,8 @@ def test_every_question_ends_in_an_outcome(preset: str, world: tuple[Path, Path]
     examples = run.examples()
     assert len(examples) == 3
     assert {example.outcome for example in examples.values()} <= set(Outcome)
+    assert not any(example.kept for example in examples.values())
+    assert "Weights are made up" in question_page(next(iter(examples.values())))
     models = run.manifest.models
     for role in ("detector", "grounder", "video_model", "selector", "writer", "judge"):
         assert "random/" in str(models[role])

@@ -64,7 +64,10 @@ def question_page(
         images = _fitting(album.images(), room)
         lacking = len(album.images()) - len(images)
         if lacking:
-            given["remarks"] = [f"{lacking} pictures are left out to keep this page small."]
+            given["remarks"] = [
+                *given["remarks"],
+                f"{lacking} pictures are left out to keep this page small.",
+            ]
     return _page(example, {**given, "images": images}, linked=link is not None)
 
 
@@ -100,6 +103,7 @@ def _given(example: Example, frames: Frames | None, limit: Limit) -> dict[str, A
     return _empty(album) | {
         "facts": _facts(question, trace or (traces[-1] if traces else None)),
         "title": shorten(shown(question.text)),
+        "remarks": _remarks(example),
         "outcome": str(example.outcome),
         "tone": "ok" if right else "bad",
         "detail": shorten(shown(example.detail)),
@@ -123,6 +127,13 @@ def _empty(album: Album) -> dict[str, Any]:
         "remarks": [], "detail": "", "rule": "", "options": (), "truth": None, "writer": "", "sentences": [],
         "verdicts": [], "kept": False, "dropped": "",
     }  # fmt: skip
+
+
+def _remarks(example: Example) -> list[str]:
+    """Say what a reader must know before he believes anything on the page."""
+    if any("random/" in model for model in example.provenance.models.values()):
+        return ["Weights are made up (random/...): these answers mean nothing."]
+    return []
 
 
 _MARKS: Final = {
