@@ -1,14 +1,19 @@
-"""Shared fixtures: where the real data lies, when it is there, and a sandbox."""
+"""Shared fixtures: where the real data lies, when it is there, a sandbox, and the command line."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from aotd.agent.sandbox.host import Limits, Sandbox
+from aotd.cli.main import main
+
+Aotd = Callable[..., tuple[int, str, str]]
+"""Runs a command: words in; exit code, standard output and standard error out."""
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +30,18 @@ def sandbox() -> Iterator[Sandbox]:
     """One sandbox for a file of tests; runs share nothing, which is part of what is tested."""
     with Sandbox(Limits(wall_seconds=20), workers=1) as made:
         yield made
+
+
+@pytest.fixture
+def aotd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aotd:
+    """Run a command in this process; return exit code, standard output and standard error."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["aotd", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = capsys.readouterr()
+        code = ended.value.code
+        return (code if isinstance(code, int) else int(code is not None)), told.out, told.err
+
+    return run

@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aotd.cli.main import main
 from aotd.traces.records import Example
 from aotd.traces.runs import Run
 from aotd.world.build import write_world
+from tests.conftest import Aotd
 
-Aotd = Callable[..., tuple[int, str, str]]
 
-
-@pytest.fixture
-def aotd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aotd:
-    """Run a command in this process; return exit code, standard output and standard error."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["aotd", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "300")
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else int(code is not None)), told.out, told.err
-
-    return run
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal so wide that no line is broken."""
+    monkeypatch.setenv("COLUMNS", "300")
 
 
 @pytest.fixture(scope="module")

@@ -14,27 +14,10 @@ from typing import Any
 
 import pytest
 
-from aotd.cli.main import main
 from aotd.traces.records import SCHEMA_VERSION
 from aotd.traces.runs import Run
 from aotd.world.build import write_annotation, write_world
-
-Aotd = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def aotd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aotd:
-    """Run a command in this process; return exit code, standard output and standard error."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["aotd", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else int(code is not None)), told.out, told.err
-
-    return run
+from tests.conftest import Aotd
 
 
 @pytest.fixture(scope="module")

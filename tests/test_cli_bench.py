@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aotd.cli.main import main
 from aotd.world.build import write_annotation, write_world
-
-Aotd = Callable[..., tuple[int, str, str]]
+from tests.conftest import Aotd
 
 ORACLE = "oracle (annotation)"
-
-
-@pytest.fixture
-def aotd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aotd:
-    """Run a command in this process; return exit code, standard output and standard error."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["aotd", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else int(code is not None)), told.out, told.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

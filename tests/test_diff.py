@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
@@ -14,28 +12,11 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from aotd.benchmarks.run_diff import OtherQuestion, compare_runs
-from aotd.cli.main import main
 from aotd.traces.alignment import align, first_difference
 from aotd.traces.outcomes import Outcome
 from aotd.traces.records import Attempt, Call, Clip, Example, Failure, Provenance, Question, Trace, Video
 from aotd.world.build import write_annotation
-
-Aotd = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def aotd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aotd:
-    """Run a command in this process; return exit code, standard output and standard error."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["aotd", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else int(code is not None)), told.out, told.err
-
-    return run
+from tests.conftest import Aotd
 
 
 def clip(*frames: int) -> Clip:

@@ -12,14 +12,12 @@ from typing import Any
 
 import pytest
 
-from aotd.cli.main import main
 from aotd.tools.models import DetectRequest, FrameRef, ToolError
 from aotd.tools.recorded import NOT_RECORDED, Journalled
 from aotd.traces.records import Example
 from aotd.traces.runs import ModelCall, Run
 from aotd.world.build import write_annotation
-
-Aotd = Callable[..., tuple[int, str, str]]
+from tests.conftest import Aotd
 
 ENTRY = "def execute_command(video_clip, query, possible_answers):\n"
 
@@ -34,21 +32,6 @@ finally:
     heavy = ("torch", "transformers", "openai", "open_clip", "vllm")
     print("loaded:", [m for m in heavy if m in sys.modules])
 """
-
-
-@pytest.fixture
-def aotd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aotd:
-    """Run a command in this process; return exit code, standard output and standard error."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["aotd", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else int(code is not None)), told.out, told.err
-
-    return run
 
 
 def start(*words: object) -> tuple[int, str, str]:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from aotd.agent.engine import engine
 from aotd.agent.grammar import GrammarPlanner
 from aotd.agent.pipeline import Item
 from aotd.benchmarks.nextqa import load_nextqa
-from aotd.cli.main import main
 from aotd.tools.build import Models
 from aotd.tools.cache import Cache
 from aotd.tools.models import Choice, Detection, SelectRequest, VideoAnswer
@@ -34,6 +32,7 @@ from aotd.traces.outcomes import RIGHT, Outcome
 from aotd.traces.records import Example, Question
 from aotd.traces.runs import Run
 from aotd.world.build import write_annotation, write_world
+from tests.conftest import Aotd
 
 pytest.importorskip("openai")
 
@@ -115,22 +114,6 @@ def server() -> Iterator[ScriptedServer]:
     scripted.stop()
 
 
-@pytest.fixture
-def aotd(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str]]:
-    """Run a command in this process; return exit code and standard error."""
-
-    def run(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["aotd", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code = ended.value.code
-        return code if isinstance(code, int) else int(code is not None), capsys.readouterr().err
-
-    return run
-
-
 def served(server: ScriptedServer, *more: str) -> list[str]:
     """Words that point the preset at a server."""
     return [
@@ -145,9 +128,7 @@ def canonical(folder: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k != "provenance"} | {"rationale": None} for row in rows]
 
 
-def test_star_through_a_server(
-    aotd: Callable[..., tuple[int, str]], server: ScriptedServer, tmp_path: Path
-) -> None:
+def test_star_through_a_server(aotd: Aotd, server: ScriptedServer, tmp_path: Path) -> None:
     """Plans, repairs, choices, chains and verdicts of a server take questions to kept chains of thought."""
     annotations = write_annotation(tmp_path, clips=3)
     run = tmp_path / "run"
@@ -172,7 +153,7 @@ def test_star_through_a_server(
 
 
 def test_a_server_that_restarts_delays_a_run_and_changes_nothing(
-    aotd: Callable[..., tuple[int, str]], server: ScriptedServer, tmp_path: Path
+    aotd: Aotd, server: ScriptedServer, tmp_path: Path
 ) -> None:
     """Stopped in mid-run and started again, the server's outage costs no question and changes no row."""
     annotations = write_annotation(tmp_path, clips=3)
@@ -189,14 +170,14 @@ def test_a_server_that_restarts_delays_a_run_and_changes_nothing(
 
     shaker = threading.Thread(target=shake)
     shaker.start()
-    code, _ = aotd("generate", "star", annotations, "--out", shaken, *served(server))
+    code, _, _ = aotd("generate", "star", annotations, "--out", shaken, *served(server))
     shaker.join()
     assert code == 0
     assert canonical(shaken) == canonical(quiet)
 
 
 def test_a_busy_and_slow_server_delays_a_run_and_changes_nothing(
-    aotd: Callable[..., tuple[int, str]], server: ScriptedServer, tmp_path: Path
+    aotd: Aotd, server: ScriptedServer, tmp_path: Path
 ) -> None:
     """Answers that come late, or only after "too many requests", are waited for; the cost is counted."""
     annotations = write_annotation(tmp_path, clips=2)
@@ -212,7 +193,7 @@ def test_a_busy_and_slow_server_delays_a_run_and_changes_nothing(
 
     with ScriptedServer(grudging) as strict:
         words = served(strict, "text.default.prices.prompt=1.0", "text.default.prices.reply=2.0")
-        code, err = aotd("generate", "star", annotations, "--out", busy, *words)
+        code, _, err = aotd("generate", "star", annotations, "--out", busy, *words)
     assert code == 0
     assert re.search(r"model selector/server/scripted: \d+ requests asked again, 0 batches halved", err)
     assert turned_away
@@ -224,7 +205,7 @@ def test_a_busy_and_slow_server_delays_a_run_and_changes_nothing(
 
 
 def test_a_server_that_stays_down_stops_a_run_that_can_be_resumed(
-    aotd: Callable[..., tuple[int, str]], server: ScriptedServer, tmp_path: Path
+    aotd: Aotd, server: ScriptedServer, tmp_path: Path
 ) -> None:
     """With no patience left the run ends with exit code 75, no question fails, and resume completes it."""
     annotations = write_annotation(tmp_path, clips=3)
@@ -237,7 +218,7 @@ def test_a_server_that_stays_down_stops_a_run_that_can_be_resumed(
 
     stopper = threading.Thread(target=stop)
     stopper.start()
-    code, err = aotd(
+    code, _, err = aotd(
         "generate", "star", annotations, "--out", run, *served(server, "text.patience_seconds=0.1")
     )
     stopper.join()
@@ -308,11 +289,11 @@ def test_nextqa_through_a_server(server: ScriptedServer, tmp_path: Path) -> None
     ],
 )
 def test_a_server_that_is_set_wrongly_is_told_before_any_work(
-    aotd: Callable[..., tuple[int, str]], tmp_path: Path, words: list[str], told: str
+    aotd: Aotd, tmp_path: Path, words: list[str], told: str
 ) -> None:
     """A missing server, key or number is one line that names the mend, and no run folder is made."""
     annotations = write_annotation(tmp_path, clips=1)
-    code, err = aotd("generate", "star", annotations, "--out", tmp_path / "run", *words)
+    code, _, err = aotd("generate", "star", annotations, "--out", tmp_path / "run", *words)
     assert code == 2
     assert told in err.strip().splitlines()[-1]
     assert not (tmp_path / "run").exists()

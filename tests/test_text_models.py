@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib.util
-import sys
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aotd.agent.text_models import TextModels
-from aotd.cli.main import main
 from aotd.prompts.loader import BUILT_IN, Templates
 from aotd.tools.batching import Backbone
 from aotd.tools.cache import Cache
@@ -28,6 +25,7 @@ from aotd.tools.torchvision_cpu import mend_torchvision
 from aotd.tools.vllm_engine import VllmEngines
 from aotd.traces.runs import ModelCall, Run
 from aotd.world.build import write_annotation
+from tests.conftest import Aotd
 from tests.tiny_text import save_chat
 
 pytest.importorskip("openai")
@@ -209,26 +207,7 @@ def test_a_planner_page_may_hold_its_own_account_of_the_functions(tmp_path: Path
     assert templates["repair"] == BUILT_IN["repair"]
 
 
-@pytest.fixture
-def aotd(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., tuple[int, str, str]]]:
-    """Run a command in this process; give exit code, standard output and standard error."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["aotd", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code = ended.value.code
-        said = capsys.readouterr()
-        return code if isinstance(code, int) else int(code is not None), said.out, said.err
-
-    return run
-
-
-def test_a_run_with_models_in_this_process(
-    aotd: Callable[..., tuple[int, str, str]], llama: str, tmp_path: Path
-) -> None:
+def test_a_run_with_models_in_this_process(aotd: Aotd, llama: str, tmp_path: Path) -> None:
     """Selector and judge run here, under a prompt of the user's; the manifest tells all, with no cost."""
     annotations = write_annotation(tmp_path, clips=1)
     page = tmp_path / "judge.j2"
@@ -262,9 +241,7 @@ def test_a_run_with_models_in_this_process(
     assert {call.answer["raw"] for call in chosen if isinstance(call.answer, dict)} <= set("ABCDE")
 
 
-def test_wrong_settings_of_a_run_are_one_line(
-    aotd: Callable[..., tuple[int, str, str]], llama: str, tmp_path: Path
-) -> None:
+def test_wrong_settings_of_a_run_are_one_line(aotd: Aotd, llama: str, tmp_path: Path) -> None:
     """A prompt file that is not there and weights that are not there end a run before it makes its folder."""
     annotations = write_annotation(tmp_path, clips=1)
     begin = ["generate", "star", annotations, "--out", tmp_path / "run", "--preset", "oracle", "device=cpu"]
@@ -283,9 +260,7 @@ def test_wrong_settings_of_a_run_are_one_line(
     assert not (tmp_path / "run").exists()
 
 
-def test_doctor_looks_for_models_in_this_process(
-    aotd: Callable[..., tuple[int, str, str]], llama: str
-) -> None:
+def test_doctor_looks_for_models_in_this_process(aotd: Aotd, llama: str) -> None:
     """A model that lies here is told with its device; one that does not, with the command that fetches it."""
     words = ["planner.kind=llm", "text.default.kind=transformers", "device=cpu"]
     _, out, _ = aotd("doctor", "--preset", "oracle", *words, f"text.default.weights={llama}")

@@ -6,15 +6,12 @@ import base64
 import io
 import re
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from aotd.cli.main import main
 from aotd.cli.stills import NoStills, stills
 from aotd.tools.video import read_frames
 from aotd.traces.outcomes import Outcome
@@ -22,24 +19,8 @@ from aotd.traces.page_text import page_name
 from aotd.traces.records import Attempt, Example, Provenance, Question, Trace, Video
 from aotd.traces.runs import Run
 from aotd.world.build import write_world
+from tests.conftest import Aotd
 from tests.parsed_page import Parsed
-
-Aotd = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def aotd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aotd:
-    """Run a command in this process; return exit code, standard output and standard error."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["aotd", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else int(code is not None)), told.out, told.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -8,36 +8,18 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydantic import JsonValue
 
 from aotd.agent.whatif import with_line, with_result
-from aotd.cli.main import main
 from aotd.traces.records import Call, Clip, Trace, Video
 from aotd.traces.runs import Run
 from aotd.world.build import write_annotation
-
-Aotd = Callable[..., tuple[int, str, str]]
+from tests.conftest import Aotd
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "replay.md"
-
-
-@pytest.fixture
-def aotd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aotd:
-    """Run a command in this process; return exit code, standard output and standard error."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["aotd", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else int(code is not None)), told.out, told.err
-
-    return run
 
 
 @pytest.fixture(scope="module")
