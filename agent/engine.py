@@ -5,11 +5,12 @@ Threads, processes and connections live as long as the `with` block. Loads no qu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from aotd.agent.config import PlannerConfig, RunConfig, SourceConfig, WriterConfig
 from aotd.agent.equip import Means, equip
@@ -78,10 +79,7 @@ def engine(
         sandbox = stack.enter_context(open_sandbox(config.sandbox, config.workers))
         threads = stack.enter_context(ThreadPoolExecutor(config.workers, "sandbox"))
         devices = stack.enter_context(Devices())
-        settings = config.functions
-        backbone = Backbone(
-            cache, devices.of("annotation"), record, settings.batch_items, patience=settings.patience_seconds
-        )
+        backbone = _backbone(config, cache, record, devices)
         templates = Templates(config.prompts.model_dump(exclude_none=True))
         engines = stack.enter_context(VllmEngines())
         texts = stack.enter_context(TextModels(config.text, backbone, devices.of, config.device, engines))
@@ -89,24 +87,18 @@ def engine(
         frames = FrameStore(library, config.frames_mb * 1_000_000) if library else None
         means = Means(config, backbone, devices, engines, texts, templates, frames)
         toolbox = equip(means) if models is None else Toolbox(config, models, Places.all_at(backbone))
-        planner = planner or _planner(config.planner, texts, templates)
-        writer = _writer(config.writer, texts, templates)
-        judge, answer_judge = _judges(config, texts, templates)
-        asked: dict[str, Planner | Writer | Judge | AnswerJudge | None] = {
-            "planner": planner,
-            "writer": writer,
-            "judge": judge,
-            "answer_judge": answer_judge,
-        }
+        staff = _staff(config, planner, texts, templates)
         yield Pipeline(
-            planner=planner,
+            planner=staff.planner,
             toolbox=toolbox,
             runner=Runner(sandbox, threads),
-            teller=Teller(writer, judge, config.allow_future, made_up=config.random_weights is not None),
-            answer_judge=answer_judge,
+            teller=Teller(
+                staff.writer, staff.judge, config.allow_future, made_up=config.random_weights is not None
+            ),
+            answer_judge=staff.answer_judge,
             library=library,
             frames=frames,
-            provenance=_provenance(digest, toolbox, {k: part for k, part in asked.items() if part}),
+            provenance=_provenance(digest, toolbox, staff),
             future=toolbox.reads_graphs and config.oracle.future,
             repairs=config.repairs,
             live_programs=config.live_programs,
@@ -122,17 +114,43 @@ def open_sandbox(limits: Limits, workers: int) -> AbstractContextManager[Backend
     return MontySandbox(limits, workers=workers)
 
 
-def _provenance(
-    digest: str, toolbox: Toolbox, asked: Mapping[str, Planner | Writer | Judge | AnswerJudge]
-) -> Provenance:
+class _Staff(NamedTuple):
+    """Who plans, tells and judges."""
+
+    planner: Planner
+    writer: Writer
+    judge: Judge | None
+    answer_judge: AnswerJudge | None
+
+
+def _staff(config: RunConfig, planner: Planner | None, texts: TextModels, templates: Templates) -> _Staff:
+    judge, answer_judge = _judges(config, texts, templates)
+    return _Staff(
+        planner=planner or _planner(config.planner, texts, templates),
+        writer=_writer(config.writer, texts, templates),
+        judge=judge,
+        answer_judge=answer_judge,
+    )
+
+
+def _backbone(
+    config: RunConfig, cache: Cache, record: Callable[[ModelCall], None], devices: Devices
+) -> Backbone:
+    """Place what needs no device: oracles and rules."""
+    settings = config.functions
+    place = devices.of("annotation")
+    return Backbone(cache, place, record, settings.batch_items, patience=settings.patience_seconds)
+
+
+def _provenance(digest: str, toolbox: Toolbox, staff: _Staff) -> Provenance:
     """Say what a run's examples are made with."""
+    asked = {role: part for role, part in staff._asdict().items() if part is not None}
     roles = {role: part.identity for role, part in asked.items()}
     prompts = {
         f"{role}/{name}": sha256 for role, part in asked.items() for name, sha256 in part.prompts.items()
     }
-    return Provenance(
-        run=digest, models={**toolbox.identities(), **roles}, prompts={**toolbox.prompts(), **prompts}
-    )
+    models = {**toolbox.identities(), **roles}
+    return Provenance(run=digest, models=models, prompts={**toolbox.prompts(), **prompts})
 
 
 def _planner(config: PlannerConfig, texts: TextModels, templates: Templates) -> Planner:

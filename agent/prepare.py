@@ -15,8 +15,7 @@ from aotd.tools.sampling import (
     keyframe_offset,
     root_clip,
     span_frames,
-    timeline_with_video,
-    timeline_without_video,
+    timeline_of,
 )
 from aotd.tools.video import VideoError
 from aotd.traces.outcomes import Outcome
@@ -74,15 +73,10 @@ def prepare(
     if graph is not None and span is not None and future:
         beyond = _reaches_beyond(graph, span, fps)
         span = (span[0], max(span[1], graph.keyframes[-1].frame_id / fps)) if beyond else span
+    if span is None and video.frames is None:
+        return Fault(Outcome.BAD_ANNOTATION, f"{question.id}: neither a span nor a video says how long it is")
     try:
-        if span is not None and (video.frames is None or (graph is not None and future)):
-            timeline = timeline_without_video(video.id, span, fps).model_copy(update={"video": video.digest})
-        elif video.frames is not None:
-            timeline = timeline_with_video(video, span, fps)
-        else:
-            return Fault(
-                Outcome.BAD_ANNOTATION, f"{question.id}: neither a span nor a video says how long it is"
-            )
+        timeline = timeline_of(video, span, fps, by_times=graph is not None and future)
     except ValueError as error:
         return Fault(Outcome.UNREADABLE_VIDEO, f"{question.id}: {error}")
     sheet = None

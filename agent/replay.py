@@ -33,7 +33,7 @@ from aotd.tools.cache import Cache
 from aotd.tools.device import Device, Devices
 from aotd.tools.models import Selector
 from aotd.tools.recorded import NOT_RECORDED, Journalled, recorded_models
-from aotd.tools.sampling import Timeline, root_clip, timeline_with_video, timeline_without_video
+from aotd.tools.sampling import root_clip, timeline_of
 from aotd.tools.selector import RuleSelector
 from aotd.traces.call_text import asked_text, call_text, flat
 from aotd.traces.outcomes import Outcome
@@ -211,15 +211,9 @@ def recorded_scene(question: Question, trace: Trace, *, by_times: bool) -> Scene
         Oracles could see the future: the number of frames follows from times even if there was a video.
     """
     clip = root_clip(question.video_id, trace.span)
-    timeline = _timeline(question, trace, by_times=by_times)
+    fps = question.fps or trace.video.fps or 0.0
+    timeline = timeline_of(trace.video, trace.span, fps, by_times=by_times)
     return Scene(question, trace.video, trace.span, timeline, clip, None, trace.future_visible)
-
-
-def _timeline(question: Question, trace: Trace, *, by_times: bool) -> Timeline:
-    video, span, fps = trace.video, trace.span, question.fps or trace.video.fps or 0.0
-    if span is not None and (video.frames is None or by_times):
-        return timeline_without_video(video.id, span, fps).model_copy(update={"video": video.digest})
-    return timeline_with_video(video, span, fps)
 
 
 async def replay(example: Example, bench: Offline, program: str | None = None) -> Replayed:

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from aotd.tools.checkpoints import Checkpoint
 from aotd.tools.frames import FrameStore
-from aotd.tools.loading import UnusableCheckpoint, load_model, load_part, torch_device
+from aotd.tools.loading import UnusableCheckpoint, load_model, load_part
 from aotd.tools.models import Frames
-from aotd.tools.torchvision_cpu import mend_torchvision
+from aotd.tools.open_clip_model import load_open_clip
 from aotd.tools.video import VideoError
 from aotd.traces.records import Box
 
@@ -330,32 +330,13 @@ def _token_rows(hidden: Tensor, tokens: Sequence[Sequence[int]]) -> list[TokenRo
 
 
 def _load_open_clip(checkpoint: Checkpoint, dtype: str, device: str) -> OpenClipTowers:
-    place = torch_device(device)
-    told = f"checkpoint {checkpoint.id} ({checkpoint.folder})"
-    precision = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}[dtype]
-    if not (checkpoint.folder / "open_clip_config.json").is_file():
-        raise UnusableCheckpoint(f"{told} holds no open_clip_config.json: set clip.kind=transformers")
-    mend_torchvision()
-    try:
-        import open_clip
-    except ImportError:
-        raise UnusableCheckpoint(
-            f"{told} wants open_clip: install aotd[clip], or set clip.kind=transformers"
-        ) from None
-    name = f"local-dir:{checkpoint.folder}"
-    try:
-        model = open_clip.create_model(
-            name,
-            precision=precision,
-            device=place,
-            require_pretrained=True,  # else weights that are not found are drawn at random
-            weights_only=True,
-        )
-        tokenizer = open_clip.get_tokenizer(name)
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        why = " ".join(str(error).split())[:300]
-        raise UnusableCheckpoint(f"{told} does not load: {type(error).__name__}: {why}") from None
+    model, tokenizer = load_open_clip(checkpoint, dtype, device)
+    import open_clip
+
     text = getattr(model, "text", model)
     if not isinstance(tokenizer, open_clip.SimpleTokenizer) or getattr(text, "attn_mask", None) is None:
-        raise UnusableCheckpoint(f"{told} is no CLIP with the text tower of OpenAI's: UniVTG needs ViT-B/32")
-    return OpenClipTowers(model.eval(), tokenizer)
+        raise UnusableCheckpoint(
+            f"checkpoint {checkpoint.id} ({checkpoint.folder}) is no CLIP with the text tower of OpenAI's: "
+            "UniVTG needs ViT-B/32"
+        )
+    return OpenClipTowers(model, tokenizer)

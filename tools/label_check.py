@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aotd.tools.boxes import Found, chunks, read_frames
 from aotd.tools.checkpoints import Checkpoint
-from aotd.tools.extras import need_packages
 from aotd.tools.frames import FrameStore
-from aotd.tools.loading import UnusableCheckpoint, load_model, load_part, torch_device, torch_dtype
+from aotd.tools.loading import load_model, load_part, torch_device, torch_dtype
 from aotd.tools.models import Detection, DetectRequest, ModelIdentity, ToolError
+from aotd.tools.open_clip_model import load_open_clip
 from aotd.tools.torchvision_cpu import mend_torchvision
 
 if TYPE_CHECKING:
@@ -181,31 +181,11 @@ def _transformers_clip(checkpoint: Checkpoint, dtype: str, device: str) -> _Clip
 def _open_clip(checkpoint: Checkpoint, dtype: str, device: str) -> _Clip:
     import torch
 
-    told = f"checkpoint {checkpoint.id} ({checkpoint.folder})"
-    need_packages(f"{told} of open_clip", "clip", "open_clip")
-    mend_torchvision()
-    import open_clip
+    model, tokenizer = load_open_clip(checkpoint, dtype, device)
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
-    place, kind, made_up = torch_device(device), torch_dtype(dtype), checkpoint.seed is not None
-    name = f"local-dir:{checkpoint.folder}"
-    try:
-        with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-            torch.manual_seed(checkpoint.seed or 0)
-            model = open_clip.create_model(
-                name,
-                precision={"float32": "fp32", "bfloat16": "pure_bf16", "float16": "pure_fp16"}[dtype],
-                device=place,
-                load_weights=not made_up,
-                require_pretrained=not made_up,  # else weights that are not found are made up
-                force_preprocess_cfg={"resize_mode": "squash"},
-                weights_only=True,
-            ).eval()
-        tokenizer = open_clip.get_tokenizer(name)
-        preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        why = " ".join(str(error).split())[:300]
-        raise UnusableCheckpoint(f"{told} does not load: {type(error).__name__}: {why}") from None
+    place, kind = torch_device(device), torch_dtype(dtype)
+    preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
 
     def images(pictures: Sequence[Image]) -> torch.Tensor:
         pixels = torch.stack([preprocess(picture) for picture in pictures])

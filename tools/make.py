@@ -59,38 +59,13 @@ def make_detector(config: ToolsConfig, frames: FrameStore | None) -> Detector | 
     device = _there(settings.device or config.device)
     check = _label_check(settings.label_check, config.device)
     if isinstance(settings, YoloWorldConfig):
-        from aotd.tools.yolo_world import YoloWorld
-
-        return YoloWorld(
-            local_file(settings.weights, "YOLO-World's weights", "set detector.weights to the file"),
-            find_checkpoint(settings.text_weights, settings.text_revision),
-            seen,
-            device=device,
-            dtype=settings.dtype,
-            prompt=settings.prompt,
-            threshold=settings.threshold,
-            aliases=settings.aliases,
-            frames_at_once=settings.frames_at_once,
-            check=check,
-        )
-    checkpoint = find_checkpoint(settings.weights, settings.revision)
+        return _yolo_world(settings, seen, device, check)
     if isinstance(settings, GroundingDinoConfig):
-        from aotd.tools.grounding_dino import GroundingDino
-
-        return GroundingDino(
-            checkpoint,
-            seen,
-            device=device,
-            dtype=settings.dtype,
-            threshold=settings.threshold,
-            aliases=settings.aliases,
-            frames_at_once=settings.frames_at_once,
-            check=check,
-        )
+        return _grounding_dino(settings, seen, device, check)
     from aotd.tools.owl import Owl
 
     return Owl(
-        checkpoint,
+        find_checkpoint(settings.weights, settings.revision),
         seen,
         device=device,
         dtype=settings.dtype,
@@ -99,6 +74,42 @@ def make_detector(config: ToolsConfig, frames: FrameStore | None) -> Detector | 
         aliases=settings.aliases,
         frames_at_once=settings.frames_at_once,
         feature_mb=settings.feature_mb,
+        check=check,
+    )
+
+
+def _grounding_dino(
+    settings: GroundingDinoConfig, frames: FrameStore, device: str, check: LabelCheck | None
+) -> Detector:
+    from aotd.tools.grounding_dino import GroundingDino
+
+    return GroundingDino(
+        find_checkpoint(settings.weights, settings.revision),
+        frames,
+        device=device,
+        dtype=settings.dtype,
+        threshold=settings.threshold,
+        aliases=settings.aliases,
+        frames_at_once=settings.frames_at_once,
+        check=check,
+    )
+
+
+def _yolo_world(
+    settings: YoloWorldConfig, frames: FrameStore, device: str, check: LabelCheck | None
+) -> Detector:
+    from aotd.tools.yolo_world import YoloWorld
+
+    return YoloWorld(
+        local_file(settings.weights, "YOLO-World's weights", "set detector.weights to the file"),
+        find_checkpoint(settings.text_weights, settings.text_revision),
+        frames,
+        device=device,
+        dtype=settings.dtype,
+        prompt=settings.prompt,
+        threshold=settings.threshold,
+        aliases=settings.aliases,
+        frames_at_once=settings.frames_at_once,
         check=check,
     )
 

@@ -20,6 +20,7 @@ __all__ = [
     "keyframe_offset",
     "root_clip",
     "span_frames",
+    "timeline_of",
     "timeline_with_video",
     "timeline_without_video",
 ]
@@ -110,6 +111,24 @@ def timeline_with_video(video: Video, span: Span | None, fps: float) -> Timeline
         )
     stop = min(round(end * fps), video.frames)
     return Timeline(video=video.digest, first=first, frames=max(1, stop - first))
+
+
+def timeline_of(video: Video, span: Span | None, fps: float, *, by_times: bool) -> Timeline:
+    """Lay out a span in its video, or by its times alone.
+
+    Parameters
+    ----------
+    by_times
+        The number of frames follows from times even if there is a file: an oracle may see past its end.
+
+    Raises
+    ------
+    ValueError
+        As `timeline_with_video`.
+    """
+    if span is not None and (video.frames is None or by_times):
+        return timeline_without_video(video.id, span, fps).model_copy(update={"video": video.digest})
+    return timeline_with_video(video, span, fps)
 
 
 def keyframe_offset(frame_id: int, start: float, fps: float, frames: int) -> int | None:
