@@ -13,9 +13,9 @@ __all__ = ["alive", "children_of", "wait_for"]
 
 
 def children_of(pid: int) -> list[int]:
-    """Process ids of a process's children."""
+    """Process ids of a process's children that live; one that has ended may wait to be reaped."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(part) for part in text.split()]
+    return [child for child in map(int, text.split()) if alive(child)]
 
 
 def alive(pid: int) -> bool:

@@ -44,7 +44,7 @@ def test_every_kind_of_loop_is_ended() -> None:
 
 def test_programs_leave_nothing_behind() -> None:
     """After programs, a tenth of them hostile, there is no zombie, no further descriptor, no more memory."""
-    ends, left = soak(20 * len(HOSTILE))
+    ends, left = soak(20 * len(HOSTILE), wall_seconds=1.5)  # more than an ordinary one takes anywhere
     assert ends["ordinary: returned"] == 18 * len(HOSTILE)
     assert ends.total() == 20 * len(HOSTILE)
     assert [moment.zombies for moment in left] == [0] * 10

@@ -113,8 +113,15 @@ def kills(times: int, at_once: int, wall: float = 0.3) -> list[float]:
         return list(threads.map(end, list(LOOPS.values()) * times))
 
 
-def soak(programs: int) -> tuple[collections.Counter[str], list[Left]]:
+def soak(programs: int, wall_seconds: float = 0.25) -> tuple[collections.Counter[str], list[Left]]:
     """Run programs, a tenth of them hostile.
+
+    Parameters
+    ----------
+    programs
+        How many.
+    wall_seconds
+        Limit of each; endless ones take all of it.
 
     Returns
     -------
@@ -132,7 +139,7 @@ def soak(programs: int) -> tuple[collections.Counter[str], list[Left]]:
 
     ends: collections.Counter[str] = collections.Counter()
     left: list[Left] = []
-    with Sandbox(Limits(wall_seconds=0.25), workers=2) as sandbox, ThreadPoolExecutor(2) as threads:
+    with Sandbox(Limits(wall_seconds=wall_seconds), workers=2) as sandbox, ThreadPoolExecutor(2) as threads:
         _start(sandbox, 2)
         for tenth in range(10):
             ends.update(threads.map(run, range(tenth * programs // 10, (tenth + 1) * programs // 10)))
