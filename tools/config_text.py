@@ -14,6 +14,7 @@ from aotd.tools.ledger import Prices
 from aotd.traces.records import Record
 
 __all__ = [
+    "Dtype",
     "EmbedderConfig",
     "ServerConfig",
     "TextConfig",

@@ -10,13 +10,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from aotd.tools.config_text import ServerConfig
+from aotd.tools.config_text import Dtype, ServerConfig
 from aotd.traces.records import Record
 
 __all__ = [
     "ClipConfig",
     "DetectorConfig",
-    "Dtype",
     "FineDtype",
     "GrounderConfig",
     "GroundingDinoConfig",
@@ -30,8 +29,6 @@ __all__ = [
     "VideoVllmConfig",
     "YoloWorldConfig",
 ]
-
-Dtype = Literal["float32", "bfloat16", "float16"]
 
 FineDtype = Literal["float32", "float16"]
 """For models that compute boxes in their own numbers: in bfloat16 a box is off by a 256th of the frame."""

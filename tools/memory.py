@@ -17,8 +17,8 @@ from typing import Final, NamedTuple, Protocol
 from aotd.tools.catalogue import PUBLISHED
 from aotd.tools.checkpoints import CheckpointMissing, find_checkpoint
 from aotd.tools.config import ToolsConfig
-from aotd.tools.config_text import TextLlmConfig, TextRoleName, TextVllmConfig
-from aotd.tools.config_vision import Dtype, UniVtgConfig, VideoLlmConfig, VideoVllmConfig, YoloWorldConfig
+from aotd.tools.config_text import Dtype, TextLlmConfig, TextRoleName, TextVllmConfig
+from aotd.tools.config_vision import UniVtgConfig, VideoLlmConfig, VideoVllmConfig, YoloWorldConfig
 
 __all__ = ["Need", "NotEnoughMemory", "check_memory", "free_memory", "needs"]
 
