@@ -93,6 +93,7 @@ class TransformersVideoChat:
         self._clips_at_once = clips_at_once
         self._context = context
         self._lock = threading.Lock()
+        self._parts: tuple[Any, int | None] | None = None
         self._loaded: _Loaded | None = None
         self.identity = ModelIdentity(
             id=f"transformers/{checkpoint.id}",
@@ -154,14 +155,17 @@ class TransformersVideoChat:
         return self._loaded
 
     def _prepared(self) -> tuple[Any, int | None]:
-        """Load the processor, and give it with the longest prompt and reply, in tokens."""
+        """Load the processor once, and give it with the longest prompt and reply, in tokens."""
+        if self._parts is not None:
+            return self._parts
         from transformers import AutoConfig, AutoProcessor
 
         processor = _video_processor(load_part(AutoProcessor, self._checkpoint), self._checkpoint)
         config = load_part(AutoConfig, self._checkpoint).get_text_config()
         context = self._context or getattr(config, "max_position_embeddings", None)
         self._check_context(processor, context)
-        return processor, context
+        self._parts = processor, context
+        return self._parts
 
     def _check_context(self, processor: Any, context: int | None) -> None:
         """Refuse settings with which every full clip would be too long."""
