@@ -1,54 +1,28 @@
 """STAR records of the household: keyframe graphs, questions in STAR's words, their programs and options.
 
-Every question has one right option under its own STAR program, and all four options name objects of the
-room in uses that STAR has. So that no option gives itself away, wrong options are taken from what the person
-could have done at that moment (in Feasibility: could not), a text is offered as a wrong option about three
-times for each time it is the right one, and options leave out the object of the event that the question
-tells. Source of the record: STAR (NeurIPS 2021 Datasets and Benchmarks). Nothing is rendered or written here.
+Every question has one right option under its own STAR program. All four options are uses that STAR has of
+objects of the room, except where STAR asks which other object there is (Feasibility_T1): there wrong options
+are not in the room, or were used already. Options leave out the objects that the question's condition names.
+Source of the record: STAR (NeurIPS 2021 Datasets and Benchmarks). Nothing is rendered or written here.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from aotd.traces.star_phrases import relation_phrase
 from aotd.traces.star_vocabulary import object_id, relation_id
+from aotd.world.cases import Case, cases, placed_cases
 from aotd.world.motion import PERSON, Episode, boxes
-from aotd.world.scene import FPS, USES, Event, Move, source
+from aotd.world.options import choose_wrong
+from aotd.world.scene import FPS, USES, Move, source
 from aotd.world.templates import TEMPLATES, Relation, action, program, words
 
 __all__ = ["ask", "situations", "video_id"]
 
 _KEYFRAME_STEP: Final = 4
-_SHORTEST: Final = 3 * FPS
-"""Frames that a clip has at least; STAR's shortest clips are three seconds."""
-_SLACK: Final = 5
-"""A question is left out when its answer's text is due this much more often as a wrong option."""
-
-
-class _Case(NamedTuple):
-    """A question that could be asked: whose answer, under what condition, on which frames.
-
-    Attributes
-    ----------
-    template : str
-    answer : Event
-    condition : Event or None
-    relation : tuple[str, str] or None
-    clip : tuple[int, int]
-        Frames [start, end) that are seen.
-    until : int
-        Frame at which the graph ends; after the clip's end where the answer lies in the future.
-    """
-
-    template: str
-    answer: Event
-    condition: Event | None
-    relation: tuple[str, str] | None
-    clip: tuple[int, int]
-    until: int
 
 
 def video_id(seed: int) -> str:
@@ -63,9 +37,9 @@ def ask(episodes: Iterable[Episode], *, seed: int = 0) -> list[dict[str, Any]]:
     Parameters
     ----------
     episodes : Iterable[Episode]
-        In the order of the file; earlier ones influence which options later ones get.
+        In the order of the file. Which questions an episode gets depends on it alone.
     seed : int
-        Decides ties between equally good options, and positions.
+        Decides the options' positions.
 
     Returns
     -------
@@ -93,61 +67,41 @@ def situations(episode: Episode) -> dict[int, dict[str, Any]]:
 
 
 class _Desk:
-    """Writes the records of one file: counts ids, options and positions so that none is favoured."""
+    """Writes the records of one file: counts ids, and positions so that none is favoured."""
 
     def __init__(self, seed: int) -> None:
         self.rng = source(seed)
         self.asked: Counter[str] = Counter()
-        self.due: dict[str, Counter[str]] = defaultdict(Counter)
-        """By template and option text: three times as often right, less how often offered while wrong."""
         self.places: dict[str, list[int]] = defaultdict(list)
 
     def records(self, episode: Episode) -> Iterator[dict[str, Any]]:
         """Write the questions of one episode, in the order of the templates."""
         graph = situations(episode)
-        by_template: dict[str, list[_Case]] = defaultdict(list)
-        for case in _cases(episode):
-            by_template[case.template].append(case)
+        by_template: dict[str, list[Case]] = defaultdict(list)
+        for case in (*cases(episode.plan), *placed_cases(episode)):
+            if _fits(case, case.answer.move):
+                by_template[case.template].append(case)
+        rng = source(episode.plan.seed)
         for template in TEMPLATES:
-            due = self.due[template]
-            offers = [
-                (case, wrong)
-                for case in by_template[template]
-                if due[_option(case)] < _SLACK
-                and _comparable(case, case.answer.move)
-                and (wrong := self._wrong(case, episode))
-            ]
-            if offers:
-                case, wrong = min(offers, key=lambda offer: (due[_option(offer[0])], self.rng.random()))
-                yield self._record(case, wrong, episode, graph)
-
-    def _wrong(self, case: _Case, episode: Episode) -> list[Move]:
-        """Choose three wrong options; none if the room does not offer three."""
-        homes, due = episode.plan.room.homes, self.due[case.template]
-        possible = not case.template.startswith("Feasibility")
-        pool: dict[str, tuple[bool, int, float, Move]] = {}
-        for move in (Move(verb, name) for verb, names in USES.items() for name in names if name in homes):
-            text = _text(case, move)
-            if text != _option(case) and _comparable(case, move):
-                odd = (move in case.answer.legal) != possible
-                pool[text] = (odd, -due[text], self.rng.random(), move)
-        best = sorted(pool.values())[:3]
-        return [move for *_, move in best] if len(best) == 3 else []
+            found = by_template[template]
+            for case in rng.sample(found, len(found)):
+                if wrong := choose_wrong(case, _pool(case, episode), rng):
+                    rng.shuffle(wrong)
+                    yield self._record(case, wrong, episode, graph)
+                    break
 
     def _record(
-        self, case: _Case, wrong: list[Move], episode: Episode, graph: dict[int, dict[str, Any]]
+        self, case: Case, wrong: list[Move], episode: Episode, graph: dict[int, dict[str, Any]]
     ) -> dict[str, Any]:
-        """Write one record and remember what was offered."""
+        """Write one record."""
         form = TEMPLATES[case.template]
         place = self._place(case.template)
         options = [*wrong[:place], case.answer.move, *wrong[place:]]
-        self.due[case.template].subtract(_text(case, move) for move in wrong)
-        self.due[case.template][_option(case)] += 3
         self.asked[case.template] += 1
         said = {
             "a": words(case.answer.move),
             "c": words((case.condition or case.answer).move),
-            "r": Relation(*case.relation, relation_phrase(*case.relation)) if case.relation else None,
+            "r": [Relation(*state, relation_phrase(*state)) for state in case.states],
         }
         first, last = case.clip
         return {
@@ -178,97 +132,35 @@ class _Desk:
         return self.places[template].pop()
 
 
-def _cases(episode: Episode) -> Iterator[_Case]:
-    """List every question that an episode could be asked."""
-    events = episode.plan.events
-    for place, event in enumerate(events):
-        clip = _widen(episode, place)
-        for template in ("Interaction_T1", "Interaction_T2"):
-            yield _Case(template, event, None, None, clip, clip[1])
-        for relation in _meanwhile(episode, event):
-            yield _Case("Interaction_T3", event, None, relation, clip, clip[1])
-        for later in range(place + 1, len(events)):
-            yield from _sequences(events, place, later)
-            yield from _futures(episode, place, later, clip)
+def _pool(case: Case, episode: Episode) -> list[Move]:
+    """List the moves that would make a wrong option, one for each wording."""
+    events, answer = episode.plan.events, case.answer.move
+    eaten = {e.move.object for e in events if e.move.verb == "eat" and e.end <= case.clip[0]}
+    there = episode.plan.room.homes.keys() - eaten
+    if case.template == "Feasibility_T1":
+        used = case.condition.move.object if case.condition else ""
+        return [Move(answer.verb, n) for n in USES[answer.verb] if n not in there or n == used]
+    first, last = case.clip[0], case.until
+    done = {event.move for event in events if event.start < last and event.end > first}
+    shown = done if case.template in {"Feasibility_T3", "Feasibility_T4"} else {answer}
+    moves = (Move(verb, name) for verb, names in USES.items() for name in names if name in there)
+    return [move for move in moves if move not in shown and _fits(case, move)]
 
 
-def _sequences(events: tuple[Event, ...], first: int, second: int) -> Iterator[_Case]:
-    """List the Sequence questions about two events and what lies between them."""
-    one, two = events[first], events[second]
-    between = events[first + 1 : second]
-    forms = [("3", one, two), ("4", two, one)] if not between else []
-    if one.move.verb not in {event.move.verb for event in between}:
-        forms.append(("2", two, one))
-    if two.move.verb not in {event.move.verb for event in between}:
-        forms.append(("1", one, two))
-    if one.move.object != two.move.object:
-        handled = {event.move.object for event in between}
-        forms += [("5", one, two)] if two.move.object not in handled else []
-        forms += [("6", two, one)] if one.move.object not in handled else []
-    for number, condition, answer in forms:
-        yield _Case(f"Sequence_T{number}", answer, condition, None, (one.start, two.end), two.end)
-
-
-def _futures(episode: Episode, first: int, later: int, clip: tuple[int, int]) -> Iterator[_Case]:
-    """List the Prediction and Feasibility questions whose answer is a later event."""
-    events = episode.plan.events
-    condition, answer = events[first], events[later]
-    between = events[first + 1 : later]
-    forms = ["T6"] if not between else []
-    if answer.move.verb not in {event.move.verb for event in between}:
-        forms.append("T5")
-    if answer.move.object == condition.move.object not in {event.move.object for event in between}:
-        forms.append("T2")
-    for form in forms:
-        yield _Case(f"Feasibility_{form}", answer, condition, None, clip, answer.end)
-    if not between:
-        end = answer.start + (answer.end - answer.start) // 4
-        start = max(clip[0], min(condition.start, end - _SHORTEST))
-        for number in (1, 2, 3, 4):
-            yield _Case(f"Prediction_T{number}", answer, condition, None, (start, end), answer.end)
-
-
-def _widen(episode: Episode, place: int) -> tuple[int, int]:
-    """Give an event's frames, widened to three seconds within the quiet time on both sides of it."""
-    events = episode.plan.events
-    start, end = events[place].start, events[place].end
-    low = events[place - 1].end if place else 0
-    high = events[place + 1].start if place + 1 < len(events) else len(episode.frames)
-    missing = max(0, _SHORTEST - (end - start))
-    start = max(low, start - (missing + 1) // 2)
-    end = min(high, max(end, start + _SHORTEST))
-    return max(low, min(start, end - _SHORTEST)), end
-
-
-def _meanwhile(episode: Episode, event: Event) -> Iterator[tuple[str, str]]:
-    """List what the person does throughout an event beside it: holding or sitting, on another object."""
-    frames = episode.frames[event.start : event.end]
-    for relation, name in frames[0].relations:
-        throughout = all((relation, name) in frame.relations for frame in frames)
-        if throughout and relation in {"holding", "sitting_on"} and name != event.move.object:
-            yield relation, name
-
-
-def _comparable(case: _Case, move: Move) -> bool:
-    """Tell whether a move may be an option: it fits the question, which does not tell its object."""
+def _fits(case: Case, move: Move) -> bool:
+    """Tell whether a move may be an option of a question."""
     form, answer = TEMPLATES[case.template], case.answer.move
     if form.asks_verb or case.template == "Feasibility_T2":
         return move.object == answer.object
-    told = case.relation[1] if case.relation else ""
-    if case.condition and form.tells_condition:
-        told = case.condition.move.object
-    return move.object != told and not (form.asks_object and move.verb != answer.verb)
+    if form.asks_object and move.verb != answer.verb:
+        return False
+    return move.object not in case.told
 
 
-def _text(case: _Case, move: Move) -> str:
+def _text(case: Case, move: Move) -> str:
     """Give the text of an option."""
     text = TEMPLATES[case.template].option.text.format(o=words(move))
     return text[:1].upper() + text[1:]
-
-
-def _option(case: _Case) -> str:
-    """Give the text of the right option."""
-    return _text(case, case.answer.move)
 
 
 def _object(name: str) -> str:

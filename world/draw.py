@@ -1,244 +1,173 @@
-"""Pictures of the household: one flat-coloured frame at a time, with Pillow.
+"""Pictures of the household: one flat-coloured frame at a time, with Pillow, as a camera would see it.
 
-Every object is drawn inside the box that `motion.thing_box` gives for it and in a colour of its own, so that
-a person can tell what is what at 240 x 180. Nothing here decides where anything is.
+What does not move is painted once for a room and copied for each of its frames. Every object is drawn inside
+the box that `thing_box` gives for it. Nothing here decides where anything is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
-from PIL import Image, ImageDraw
+import numpy as np
+from PIL import Image, ImageChops, ImageDraw
 
-from aotd.world.motion import Episode, Figure, Frame, Point, Thing, thing_box
-from aotd.world.scene import BACK_ROW, CHAIR, HEIGHT, TABLE, TABLE_TOP, WALL_FOOT, WIDTH, Room
+from aotd.world.body import Frame, Thing, thing_box
+from aotd.world.furniture import FURNITURE
+from aotd.world.motion import Episode
+from aotd.world.portrait import draw_arms, draw_body
+from aotd.world.scene import (
+    BACK_ROW,
+    CARRIED,
+    HEIGHT,
+    TABLE_TOP,
+    WALL_FOOT,
+    WIDTH,
+    Colour,
+    Look,
+    Room,
+)
+from aotd.world.shapes import INK, SHAPES, lighter
 
 __all__ = ["draw", "paint"]
 
-Colour = tuple[int, int, int]
-
-_COLOURS: Final[dict[str, Colour]] = {
-    "wall": (214, 208, 190),
-    "floor": (150, 140, 130),
-    "shirt": (60, 150, 75),
-    TABLE: (165, 115, 65),
-    "cup/glass/bottle": (215, 45, 45),
-    "book": (40, 80, 205),
-    "sandwich": (225, 180, 105),
-    "laptop": (70, 74, 82),
-    "bag": (145, 55, 165),
-    "box": (205, 140, 60),
-    "door": (120, 72, 42),
-    "closet/cabinet": (70, 150, 155),
-    CHAIR: (235, 200, 40),
-}
-_INK: Final = (25, 25, 30)
-_DARK: Final = (38, 34, 40)
-_PAPER: Final = (248, 246, 236)
-_SKIN: Final = (240, 195, 160)
-_TROUSERS: Final = (50, 60, 95)
-
-Edges = tuple[int, int, int, int]
+_PAINTERS: Final = {**SHAPES, **FURNITURE}
+_GRAINS: Final = 8
+"""Sheets of noise that are taken in turn."""
 
 
 def draw(episode: Episode, index: int) -> Image.Image:
-    """Draw frame `index` of an episode as an RGB picture of `WIDTH` x `HEIGHT` pixels."""
-    return paint(episode.plan.room, episode.frames[index])
+    """Draw frame `index` of an episode as an RGB picture of `WIDTH` x `HEIGHT` pixels, noise included."""
+    room = episode.plan.room
+    picture = paint(room, episode.frames[index])
+    if room.look.grain:
+        noise = _grain(room.look.grain, (7 * episode.plan.seed + 3 * index) % _GRAINS)
+        picture = ImageChops.add(picture, noise, 1, -room.look.grain)
+    return picture
 
 
 def paint(room: Room, frame: Frame) -> Image.Image:
-    """Draw one state of a room: wall, furniture, the person, and what is held or lies in front."""
-    image = Image.new("RGB", (WIDTH, HEIGHT), _tone(room, "wall"))
+    """Draw one state of a room without noise: wall, furniture, the person, and what is held or in front."""
+    image = _backdrop(room.look).copy()
     pen = ImageDraw.Draw(image)
-    pen.rectangle((0, WALL_FOOT, WIDTH, HEIGHT), fill=_tone(room, "floor"))
-    pen.rectangle((0, WALL_FOOT - 3, WIDTH, WALL_FOOT - 1), fill=(240, 238, 230))
-    resting = [thing for thing in frame.things if thing.name != frame.held]
-    fixtures = [thing for thing in resting if thing.base in {WALL_FOOT, BACK_ROW}]
-    on_table = [thing for thing in resting if thing.base == TABLE_TOP]
-    for thing in fixtures:
-        _thing(pen, room, thing)
+    in_front = []
+    on_table = []
+    for thing in frame.things:
+        if thing.name not in CARRIED:
+            _thing(pen, room, thing)
+        elif thing.base == TABLE_TOP and thing.name != frame.held:
+            on_table.append(thing)
+        else:
+            # What is held, flies or lies on the floor is nearer than the person.
+            in_front.append(thing)
     _table(pen, room)
     for thing in on_table:
         _thing(pen, room, thing)
-    _body(pen, frame.figure, _tone(room, "shirt"))
-    for thing in frame.things:
-        # What is held, flies or lies on the floor is nearer than the person.
-        if thing not in fixtures and thing not in on_table:
-            _thing(pen, room, thing)
-    _arms(pen, frame.figure, _tone(room, "shirt"))
-    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if room.mirrored else image
-
-
-def _tone(room: Room, name: str) -> Colour:
-    """Give a colour at the room's brightness for it."""
-    red, green, blue = (min(255, round(part * room.shade[name])) for part in _COLOURS[name])
-    return (red, green, blue)
+    draw_body(pen, frame.figure, room.person)
+    for thing in in_front:
+        _thing(pen, room, thing)
+    draw_arms(pen, frame.figure, room.person)
+    _foam(pen, frame)
+    picture = image.point(_exposure(room.look.light))
+    return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if room.mirrored else picture
 
 
 def _thing(pen: ImageDraw.ImageDraw, room: Room, thing: Thing) -> None:
     """Draw one object inside its box."""
     x1, y1, x2, y2 = thing_box(thing)
-    _SHAPES[thing.name](pen, (int(x1), int(y1), int(x2), int(y2)), _tone(room, thing.name), thing.open)
+    shape, colour = room.finish[thing.name]
+    _PAINTERS[thing.name](pen, (int(x1), int(y1), int(x2), int(y2)), colour, thing.open, shape)
 
 
 def _table(pen: ImageDraw.ImageDraw, room: Room) -> None:
     """Draw the table: a top and two legs."""
     left, right = room.table
-    tone = _tone(room, TABLE)
+    tone = room.look.table
     for x in (left + 4, right - 9):
-        pen.rectangle((x, TABLE_TOP, x + 5, BACK_ROW - 2), fill=tone, outline=_INK)
-    pen.rectangle((left, TABLE_TOP, right, TABLE_TOP + 7), fill=tone, outline=_INK)
+        pen.rectangle((x, TABLE_TOP, x + 5, BACK_ROW - 2), fill=tone, outline=INK)
+    pen.rectangle((left, TABLE_TOP, right, TABLE_TOP + 7), fill=tone, outline=INK)
 
 
-def _cup(pen: ImageDraw.ImageDraw, box: Edges, tone: Colour, _open: float) -> None:
-    """Draw a red mug with a handle."""
-    x1, y1, x2, y2 = box
-    pen.ellipse((x2 - 11, y1 + 6, x2, y2 - 5), outline=tone, width=3)
-    pen.rectangle((x1, y1 + 3, x2 - 6, y2), fill=tone, outline=_INK)
-    pen.ellipse((x1, y1, x2 - 6, y1 + 6), fill=_PAPER, outline=_INK)
+def _foam(pen: ImageDraw.ImageDraw, frame: Frame) -> None:
+    """Draw a sponge and soap bubbles."""
+    for number, (x, y) in enumerate(frame.foam):
+        if number == 0:
+            pen.rectangle((x - 6, y + 1, x + 4, y + 7), fill=(250, 225, 80), outline=INK)
+        else:
+            size = 2 + number % 3
+            pen.ellipse(
+                (x - size, y - size, x + size, y + size), fill=(240, 250, 255), outline=(95, 160, 215)
+            )
 
 
-def _book(pen: ImageDraw.ImageDraw, box: Edges, tone: Colour, opened: float) -> None:
-    """Draw a blue book: a cover with a title, or two pages."""
-    x1, y1, x2, y2 = box
-    pen.rectangle(box, fill=tone, outline=_INK)
-    if opened < 0.3:
-        pen.rectangle((x1 + 1, y1 + 1, x1 + 3, y2 - 1), fill=_PAPER)
-        pen.rectangle((x1 + 6, y1 + 5, x2 - 3, y1 + 9), fill=(250, 220, 90))
-        return
-    middle = (x1 + x2) // 2
-    pen.rectangle((x1 + 2, y1 + 1, x2 - 2, y2 - 3), fill=_PAPER)
-    pen.line((middle, y1, middle, y2), fill=_INK, width=2)
-    for y in range(y1 + 5, y2 - 5, 4):
-        pen.line((x1 + 5, y, middle - 3, y), fill=(130, 130, 130))
-        pen.line((middle + 4, y, x2 - 5, y), fill=(130, 130, 130))
+@lru_cache(maxsize=8)
+def _backdrop(look: Look) -> Image.Image:
+    """Paint the empty room: wallpaper, flooring, ornaments."""
+    image = Image.new("RGB", (WIDTH, HEIGHT), look.wall)
+    pen = ImageDraw.Draw(image)
+    dim, pale = lighter(look.wall, -0.08), lighter(look.wall, 0.35)
+    if look.pattern == 1:
+        for x in range(0, WIDTH, 16):
+            pen.rectangle((x, 0, x + 7, WALL_FOOT), fill=dim)
+    elif look.pattern == 2:
+        for y in range(0, WALL_FOOT, 12):
+            pen.line((0, y, WIDTH, y), fill=dim)
+            for x in range((y // 12 % 2) * 10, WIDTH, 20):
+                pen.line((x, y, x, y + 12), fill=dim)
+    elif look.pattern == 3:
+        pen.rectangle((0, 84, WIDTH, WALL_FOOT), fill=dim)
+        pen.line((0, 84, WIDTH, 84), fill=pale, width=2)
+    elif look.pattern == 4:
+        for y in range(6, WALL_FOOT, 14):
+            for x in range(6 + (y // 14 % 2) * 9, WIDTH, 18):
+                pen.ellipse((x, y, x + 3, y + 3), fill=pale)
+    _floor(pen, look)
+    for kind, x, colour in look.clutter:
+        _ornament(pen, kind, x, colour)
+    return image
 
 
-def _sandwich(pen: ImageDraw.ImageDraw, box: Edges, tone: Colour, _open: float) -> None:
-    """Draw two slices of bread with salad and tomato between them."""
-    x1, y1, x2, y2 = box
-    third = (y2 - y1) // 3
-    pen.rounded_rectangle((x1, y1, x2, y1 + third + 1), radius=4, fill=tone, outline=_INK)
-    pen.rectangle((x1 + 2, y1 + third, x2 - 2, y2 - third), fill=(225, 60, 50))
-    pen.rectangle((x1, y1 + third, x2, y1 + third + third // 2), fill=(70, 185, 60))
-    pen.rounded_rectangle((x1, y2 - third, x2, y2), radius=3, fill=tone, outline=_INK)
+def _floor(pen: ImageDraw.ImageDraw, look: Look) -> None:
+    """Paint the floor: plain, boards or tiles."""
+    pen.rectangle((0, WALL_FOOT, WIDTH, HEIGHT), fill=look.floor)
+    pen.rectangle((0, WALL_FOOT - 3, WIDTH, WALL_FOOT - 1), fill=(240, 238, 230))
+    joint = lighter(look.floor, -0.12)
+    if look.pattern in {0, 2}:
+        for y in range(WALL_FOOT + 8, HEIGHT, 10):
+            pen.line((0, y, WIDTH, y), fill=joint)
+    if look.pattern in {2, 3}:
+        for x in range(-40, WIDTH + 40, 24):
+            pen.line((x + (WIDTH // 2 - x) // 8, WALL_FOOT, x, HEIGHT), fill=joint)
 
 
-def _laptop(pen: ImageDraw.ImageDraw, box: Edges, tone: Colour, opened: float) -> None:
-    """Draw a laptop: a dark slab, or a slab with a bright screen above it."""
-    x1, y1, x2, y2 = box
-    slab = y2 - 7
-    if opened > 0.1:
-        pen.rectangle((x1 + 2, y1, x2 - 2, slab), fill=tone, outline=_INK)
-        if slab - y1 > 6:
-            pen.rectangle((x1 + 5, y1 + 3, x2 - 5, slab - 2), fill=(110, 215, 250))
+def _ornament(pen: ImageDraw.ImageDraw, kind: int, x: int, colour: Colour) -> None:
+    """Draw something that no question is about: a clock, a garland, a rug, a poster or a ceiling lamp."""
+    if kind == 0:
+        pen.ellipse((x - 8, 10, x + 8, 26), fill=(250, 250, 245), outline=colour, width=2)
+        pen.line((x, 12, x, 18, x + 4, 20), fill=INK)
+    elif kind == 1:
+        for number in range(5):
+            left = x - 30 + 12 * number
+            pen.polygon(((left, 4), (left + 10, 4), (left + 5, 14)), fill=lighter(colour, 0.15 * number))
+    elif kind == 2:
+        pen.ellipse((x - 50, 152, x + 50, 172), fill=lighter(colour, 0.45), outline=colour, width=2)
+    elif kind == 3:
+        pen.rectangle((x - 12, 6, x + 12, 28), fill=lighter(colour, 0.5))
+        pen.polygon(((x - 10, 26), (x - 2, 12), (x + 10, 26)), fill=colour)
     else:
-        pen.polygon(((x1 + 4, y1), (x2 - 4, y1), (x2, slab), (x1, slab)), fill=(120, 126, 136), outline=_INK)
-    pen.rectangle((x1, slab, x2, y2), fill=tone, outline=_INK)
-    pen.line((x1 + 4, slab + 3, x2 - 4, slab + 3), fill=(190, 195, 205))
+        pen.line((x, 0, x, 14), fill=INK)
+        pen.pieslice((x - 12, 8, x + 12, 32), 180, 360, fill=colour)
 
 
-def _bag(pen: ImageDraw.ImageDraw, box: Edges, tone: Colour, opened: float) -> None:
-    """Draw a purple handbag: with a buckled flap, or gaping."""
-    x1, y1, x2, y2 = box
-    pen.arc((x1 + 6, y1, x2 - 6, y1 + 18), 180, 360, fill=_INK, width=3)
-    pen.polygon(((x1 + 3, y1 + 8), (x2 - 3, y1 + 8), (x2, y2), (x1, y2)), fill=tone, outline=_INK)
-    if opened > 0.3:
-        pen.ellipse((x1 + 3, y1 + 4, x2 - 3, y1 + 4 + round(9 * opened)), fill=_DARK, outline=_PAPER)
-    else:
-        pen.polygon(((x1 + 3, y1 + 8), (x2 - 3, y1 + 8), ((x1 + x2) // 2, y1 + 18)), fill=tone, outline=_INK)
-        pen.rectangle(((x1 + x2) // 2 - 2, y1 + 15, (x1 + x2) // 2 + 2, y1 + 19), fill=(250, 220, 90))
+@lru_cache(maxsize=8)
+def _exposure(light: tuple[float, float, float]) -> list[int]:
+    """Tabulate what the camera makes of each value of each channel."""
+    return [min(255, round(value * gain)) for gain in light for value in range(256)]
 
 
-def _carton(pen: ImageDraw.ImageDraw, box: Edges, tone: Colour, opened: float) -> None:
-    """Draw a cardboard box: taped shut, or with raised flaps."""
-    x1, y1, x2, y2 = box
-    inset = round(3 * opened)
-    top = y1 + round(9 * opened)
-    if opened > 0.2:
-        pen.rectangle((x1 + inset, top - 3, x2 - inset, top + 2), fill=_DARK)
-        pen.line((x1 + inset, top, x1 + 1, y1 + 1), fill=tone, width=3)
-        pen.line((x2 - inset, top, x2 - 1, y1 + 1), fill=tone, width=3)
-    pen.rectangle((x1 + inset, top, x2 - inset, y2), fill=tone, outline=_INK)
-    if opened <= 0.2:
-        pen.line((x1, y1 + 6, x2, y1 + 6), fill=_INK)
-    pen.rectangle(((x1 + x2) // 2 - 3, top + 1, (x1 + x2) // 2 + 3, top + 9), fill=(240, 225, 180))
-
-
-def _door(pen: ImageDraw.ImageDraw, box: Edges, tone: Colour, opened: float) -> None:
-    """Draw a door in its frame: shut with a knob, or swung in before a dark doorway."""
-    x1, y1, x2, y2 = box
-    pen.rectangle(box, fill=_DARK, outline=(245, 245, 240), width=3)
-    edge = x2 - 3 - round((x2 - x1 - 12) * opened)
-    slant = round(6 * opened)
-    leaf = ((x1 + 3, y1 + 3), (edge, y1 + 3 + slant), (edge, y2 - slant), (x1 + 3, y2))
-    pen.polygon(leaf, fill=tone, outline=_INK)
-    if opened < 0.5:
-        pen.rectangle((x1 + 7, y1 + 10, edge - 5, y1 + 36), outline=_INK)
-    pen.ellipse((edge - 5, (y1 + y2) // 2, edge - 1, (y1 + y2) // 2 + 4), fill=(250, 220, 90))
-
-
-def _closet(pen: ImageDraw.ImageDraw, box: Edges, tone: Colour, opened: float) -> None:
-    """Draw a closet: two shut leaves, or shelves with clothes between folded leaves."""
-    x1, y1, x2, y2 = box
-    pen.rectangle(box, fill=tone, outline=_INK, width=2)
-    leaf = (x2 - x1 - 4) // 2
-    shown = round((leaf - 4) * opened)
-    middle = (x1 + x2) // 2
-    if shown > 1:
-        pen.rectangle((middle - shown, y1 + 4, middle + shown, y2 - 4), fill=_DARK)
-        for y, cloth in ((y1 + 28, (235, 150, 170)), (y1 + 52, (240, 240, 240)), (y2 - 6, (150, 190, 240))):
-            pen.rectangle((middle - shown + 2, y - 8, middle + shown - 2, y - 1), fill=cloth)
-            pen.line((middle - shown, y, middle + shown, y), fill=tone, width=2)
-    pen.line((middle - shown, y1 + 3, middle - shown, y2 - 3), fill=_INK)
-    pen.line((middle + shown, y1 + 3, middle + shown, y2 - 3), fill=_INK)
-    for x in (middle - shown - 4, middle + shown + 2):
-        pen.rectangle((x, (y1 + y2) // 2 - 3, x + 2, (y1 + y2) // 2 + 3), fill=(250, 220, 90))
-
-
-def _chair(pen: ImageDraw.ImageDraw, box: Edges, tone: Colour, _open: float) -> None:
-    """Draw a yellow chair from the side, its back at the left."""
-    x1, y1, x2, y2 = box
-    pen.rectangle((x1, y1, x1 + 6, y2), fill=tone, outline=_INK)
-    pen.rectangle((x2 - 6, y2 - 22, x2 - 1, y2), fill=tone, outline=_INK)
-    pen.rectangle((x1, y2 - 24, x2, y2 - 17), fill=tone, outline=_INK)
-
-
-_SHAPES: Final[dict[str, Callable[[ImageDraw.ImageDraw, Edges, Colour, float], None]]] = {
-    "cup/glass/bottle": _cup,
-    "book": _book,
-    "sandwich": _sandwich,
-    "laptop": _laptop,
-    "bag": _bag,
-    "box": _carton,
-    "door": _door,
-    "closet/cabinet": _closet,
-    CHAIR: _chair,
-}
-
-
-def _body(pen: ImageDraw.ImageDraw, figure: Figure, shirt: Colour) -> None:
-    """Draw head, trunk and legs."""
-    head, shoulder, hip = figure.head, figure.shoulder, figure.hip
-    for knee, foot in zip(figure.knees, figure.feet, strict=True):
-        pen.line((*hip, *knee, *foot), fill=_TROUSERS, width=7, joint="curve")
-        pen.ellipse((foot.x - 5, foot.y - 2, foot.x + 5, foot.y + 3), fill=_INK)
-    trunk = (shoulder.x - 10, shoulder.y - 5, hip.x + 10, hip.y + 3)
-    pen.rounded_rectangle(trunk, radius=6, fill=shirt, outline=_INK)
-    pen.ellipse((head.x - 10, head.y - 10, head.x + 10, head.y + 10), fill=_SKIN, outline=_INK)
-    pen.chord((head.x - 10, head.y - 11, head.x + 10, head.y + 8), 185, 355, fill=(70, 45, 30))
-    for x in (head.x - 4, head.x + 4):
-        pen.rectangle((x - 1, head.y, x, head.y + 2), fill=_INK)
-    pen.line((head.x - 3, head.y + 6, head.x + 3, head.y + 6), fill=(180, 60, 60))
-
-
-def _arms(pen: ImageDraw.ImageDraw, figure: Figure, shirt: Colour) -> None:
-    """Draw both arms over what they hold, with bent elbows."""
-    for side, hand in zip((-9, 9), figure.hands, strict=True):
-        start = Point(figure.shoulder.x + side, figure.shoulder.y)
-        span = max(abs(hand.x - start.x), abs(hand.y - start.y))
-        elbow = Point((start.x + hand.x) / 2, (start.y + hand.y) / 2 + max(0.0, 18 - span / 2))
-        pen.line((*start, *elbow, *hand), fill=_INK, width=7, joint="curve")
-        pen.line((*start, *elbow, *hand), fill=shirt, width=5, joint="curve")
-        pen.ellipse((hand.x - 4, hand.y - 4, hand.x + 4, hand.y + 4), fill=_SKIN, outline=_INK)
+@lru_cache(maxsize=64)
+def _grain(amount: int, number: int) -> Image.Image:
+    """Make a sheet of noise: values 0 to twice the amount, the same on every machine."""
+    chance = np.random.Generator(np.random.PCG64(number))
+    raw = chance.integers(0, 2 * amount + 1, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    return Image.fromarray(raw)

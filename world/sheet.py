@@ -1,13 +1,15 @@
-"""A contact sheet of the household world: for each event one frame with its boxes and what is done in it.
+"""A contact sheet of the household world: for each event three frames with boxes, and what is done in it.
 
+`python -m aotd.world.sheet --out sheet.png [--clips N] [--split SPLIT] [--first N]` draws episodes afresh.
 For looking at the data; nothing else reads it.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -19,27 +21,30 @@ from aotd.traces.star_phrases import action_phrase
 from aotd.traces.star_vocabulary import OBJECTS
 from aotd.world.annotate import situations, video_id
 from aotd.world.draw import draw
-from aotd.world.motion import PERSON, Episode
+from aotd.world.motion import PERSON, Episode, simulate
 from aotd.world.scene import FPS, HEIGHT, WIDTH
+from aotd.world.split import SPLITS, seed_of
 
-__all__ = ["contact_sheet"]
+__all__ = ["CAPTION", "contact_sheet"]
 
-_SCALE: Final = 2
-_CAPTION: Final = 16
+CAPTION: Final = 16
+"""Height of the line above each event's frames, pixels."""
+_SHOWN: Final = 3
+"""Frames of each event."""
 _MOST_ROWS: Final = 12
 
 Graph = dict[int, Mapping[str, Any]]
 """A video's annotated frames by frame number, which counts from 1."""
 
 
-def contact_sheet(source: Path | Episode, out: Path) -> Path:
-    """Draw a sheet with a row for each video and a picture for each event, and save it as `out`.
+def contact_sheet(source: Path | Sequence[Episode], out: Path) -> Path:
+    """Draw a sheet with a row for each video and three pictures for each event, and save it as `out`.
 
     Parameters
     ----------
-    source : Path or Episode
+    source : Path or Sequence[Episode]
         A folder as `write_world` writes it (its first twelve videos are shown, decoded from their files),
-        or one episode, which is drawn afresh.
+        or episodes, which are drawn afresh.
     out : Path
         The PNG to write.
 
@@ -52,9 +57,13 @@ def contact_sheet(source: Path | Episode, out: Path) -> Path:
     ------
     FileNotFoundError
         If the folder has no `star.json`.
+    ValueError
+        If there is nothing to show.
     """
-    rows = [_of_episode(source)] if isinstance(source, Episode) else _of_folder(source)
-    width, height = WIDTH * _SCALE, HEIGHT * _SCALE + _CAPTION
+    rows = _of_folder(source) if isinstance(source, Path) else [_of_episode(each) for each in source]
+    if not rows:
+        raise ValueError(f"{source}: holds no episode; write a world with at least one clip")
+    width, height = WIDTH * _SHOWN, HEIGHT + CAPTION
     sheet = Image.new("RGB", (width * max(map(len, rows)), height * len(rows)), "white")
     for top, cells in enumerate(rows):
         for left, cell in enumerate(cells):
@@ -88,32 +97,35 @@ def _of_folder(folder: Path) -> list[list[Image.Image]]:
 def _cells(
     name: str, graph: Graph, pictures: Callable[[Iterable[int]], Mapping[int, Image.Image]]
 ) -> list[Image.Image]:
-    """Draw the middle frame of each action."""
+    """Draw an early, a middle and a late frame of each action side by side."""
     frames: dict[str, list[int]] = defaultdict(list)
     for number in sorted(graph):
         for action in graph[number]["actions"]:
             frames[action].append(number)
-    chosen = {numbers[len(numbers) // 2]: action for action, numbers in frames.items()}
-    shown = pictures(chosen)
-    return [
-        _cell(shown[number], graph[number], f"{name}  {(number - 1) / FPS:.1f} s  {action_phrase(action)}")
-        for number, action in chosen.items()
-    ]
+    chosen = {
+        action: [numbers[(len(numbers) - 1) * part // (_SHOWN - 1)] for part in range(_SHOWN)]
+        for action, numbers in frames.items()
+    }
+    shown = pictures({number for numbers in chosen.values() for number in numbers})
+    cells = []
+    for action, numbers in chosen.items():
+        cell = Image.new("RGB", (WIDTH * _SHOWN, HEIGHT + CAPTION), "white")
+        caption = f"{name}  {(numbers[0] - 1) / FPS:.1f} s  {action_phrase(action)}"
+        ImageDraw.Draw(cell).text((4, 2), caption, fill="black")
+        for place, number in enumerate(numbers):
+            cell.paste(_boxed(shown[number], graph[number]), (place * WIDTH, CAPTION))
+        cells.append(cell)
+    return cells
 
 
-def _cell(picture: Image.Image, facts: Mapping[str, Any], caption: str) -> Image.Image:
-    """Draw one frame enlarged, with its boxes and a caption above it."""
-    cell = Image.new("RGB", (WIDTH * _SCALE, HEIGHT * _SCALE + _CAPTION), "white")
-    large = picture.resize((WIDTH * _SCALE, HEIGHT * _SCALE), Image.Resampling.NEAREST)
-    pen = ImageDraw.Draw(large)
-    for label, (x1, y1, x2, y2) in zip(facts["bbox_labels"], facts["bbox"], strict=True):
-        colour = "lime" if OBJECTS[label] == PERSON else "magenta"
-        corner = (x1 * _SCALE, y1 * _SCALE)
-        pen.rectangle((*corner, (x2 + 1) * _SCALE - 1, (y2 + 1) * _SCALE - 1), outline=colour)
-        pen.text((corner[0] + 2, corner[1] - 11), OBJECTS[label], fill="black")
-    cell.paste(large, (0, _CAPTION))
-    ImageDraw.Draw(cell).text((4, 2), caption, fill="black")
-    return cell
+def _boxed(picture: Image.Image, facts: Mapping[str, Any]) -> Image.Image:
+    """Draw a frame with its boxes and their names."""
+    frame = picture.copy()
+    pen = ImageDraw.Draw(frame)
+    for label, box in zip(facts["bbox_labels"], facts["bbox"], strict=True):
+        pen.rectangle(box, outline="lime" if OBJECTS[label] == PERSON else "magenta")
+        pen.text((box[0] + 2, box[1] - 10), OBJECTS[label].partition("/")[0], fill="black")
+    return frame
 
 
 def _decode(path: Path, numbers: Iterable[int]) -> dict[int, Image.Image]:
@@ -125,3 +137,19 @@ def _decode(path: Path, numbers: Iterable[int]) -> dict[int, Image.Image]:
             for number, frame in enumerate(container.decode(video=0), start=1)
             if number in wanted
         }
+
+
+def main() -> None:
+    """Draw a sheet of episodes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--clips", type=int, default=_MOST_ROWS)
+    parser.add_argument("--split", choices=SPLITS, default="train")
+    parser.add_argument("--first", type=int, default=0, help="number of the first episode in its split")
+    asked = parser.parse_args()
+    numbers = range(asked.first, asked.first + asked.clips)
+    contact_sheet([simulate(seed_of(asked.split, number)) for number in numbers], asked.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -41,7 +41,7 @@ class Option(NamedTuple):
 
 
 class Template(NamedTuple):
-    """One question form, as format strings: `a` is the answer's move, `c` the condition's, `r` a relation.
+    """One question form, as format strings: `a` is the answer's move, `c` the condition's, `r` relations.
 
     A program is steps divided by blanks, each with its inputs after "=", divided by commas.
     """
@@ -59,11 +59,6 @@ class Template(NamedTuple):
     def asks_verb(self) -> bool:
         """Whether options name a verb only."""
         return "{o.object}" not in self.option.check
-
-    @property
-    def tells_condition(self) -> bool:
-        """Whether the question names another event."""
-        return "{c." in self.question
 
 
 class Wording(NamedTuple):
@@ -104,7 +99,14 @@ TEMPLATES: Final = {
         "What did the person do with the {a.object}?", "S A FO={a.object} U QV", _DONE
     ),
     "Interaction_T3": Template(
-        "What did the person do while they were {r.text}?", "S SR={r.name} SO={r.object} A QA", _DEEDS
+        "What did the person do while they were {r[0].text}?",
+        "S SR={r[0].name} SO={r[0].object} A QA",
+        _DEEDS,
+    ),
+    "Interaction_T4": Template(
+        "What did the person do while they were {r[0].text} and {r[1].text}?",
+        "S SR={r[0].name} SO={r[0].object} A S SR={r[1].name} SO={r[1].object} A Union QA",
+        _DEEDS,
     ),
     "Sequence_T1": Template(
         "Which object did the person {a.base} after they {c.past} the {c.object}?",
@@ -144,9 +146,24 @@ TEMPLATES: Final = {
         _COND + " FA FV={a.verb} QO",
         _OBJECTS,
     ),
+    "Feasibility_T1": Template(
+        "Which other object is possible to be {c.participle} by the person?",
+        "S Objs Filter_Objs_by_Verb={c.verb} S A FV={c.verb} E QO Except",
+        _OBJECTS,
+    ),
     "Feasibility_T2": Template(
         "What else is the person able to do with the {a.object}?",
         "S A FO={a.object} S A FO={a.object} E Except QA",
+        _PLANS,
+    ),
+    "Feasibility_T3": Template(
+        "Which object is possible to be {a.participle} when the person is {r[0].text}?",
+        "S SR={r[0].name} SO={r[0].object} A FV={a.verb} QO",
+        _OBJECTS,
+    ),
+    "Feasibility_T4": Template(
+        "What is the person able to do when they are {r[0].text}?",
+        "S SR={r[0].name} SO={r[0].object} A QA",
         _PLANS,
     ),
     "Feasibility_T5": Template(
@@ -158,7 +175,7 @@ TEMPLATES: Final = {
         "What is the person able to do after {c.gerund} the {c.object}?", _COND + " FA QA", _PLANS
     ),
 }
-"""The forms that are asked, in the order of a file."""
+"""All of STAR's forms, in the order of a file."""
 
 
 def action(move: Move) -> str:

@@ -1,0 +1,113 @@
+"""Clips for training: frames of an episode with labels for every frame, rendered on the fly as arrays.
+
+The pictures are those that `write_world` encodes, before the encoder. Nothing is written and nothing is
+augmented here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aotd.traces.star_vocabulary import CONTACT
+from aotd.world.draw import draw
+from aotd.world.motion import PERSON, boxes, simulate
+from aotd.world.plan import Event
+from aotd.world.scene import TABLE, THINGS, VERBS
+
+__all__ = ["CLASSES", "Clip", "render_clip"]
+
+CLASSES: Final = (PERSON, TABLE, *THINGS)
+"""Names of boxed classes by number, as STAR writes them; verbs are numbered by `scene.VERBS`."""
+_NUMBERS: Final = {name: number for number, name in enumerate(CLASSES)}
+
+
+class Clip(NamedTuple):
+    """Frames of an episode and what is true in each: T frames, C classes.
+
+    Attributes
+    ----------
+    seed : int
+    indices : NDArray[np.int64]
+        (T,): which frames of the episode; frame i is at i / `scene.FPS` seconds.
+    frames : NDArray[np.uint8]
+        (T, HEIGHT, WIDTH, 3): RGB.
+    boxes : NDArray[np.float32]
+        (T, C, 4): `x1, y1, x2, y2` in pixels, origin top-left, last pixels included; zeros where a class
+        is not there. No class is there twice.
+    present : NDArray[np.bool_]
+        (T, C)
+    held : NDArray[np.int64]
+        (T,): class in the person's hands, -1 for none.
+    verb, act_object : NDArray[np.int64]
+        (T,): verb and class of the event under way, -1 between events.
+    contact : NDArray[np.bool_]
+        (T, C): whether the person touches it, with a hand or otherwise.
+    events : tuple[Event, ...]
+        With their frames [start, end) in the episode.
+    """
+
+    seed: int
+    indices: NDArray[np.int64]
+    frames: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    present: NDArray[np.bool_]
+    held: NDArray[np.int64]
+    verb: NDArray[np.int64]
+    act_object: NDArray[np.int64]
+    contact: NDArray[np.bool_]
+    events: tuple[Event, ...]
+
+
+def render_clip(seed: int, indices: Sequence[int] | None = None) -> Clip:
+    """Render frames of the episode of a seed, with labels.
+
+    Parameters
+    ----------
+    seed : int
+        `split.seed_of` gives those of a split.
+    indices : Sequence[int] or None
+        Which frames, each from 0 to one less than the episode has; all of them if None.
+
+    Raises
+    ------
+    IndexError
+        If the episode has no such frame.
+    """
+    episode = simulate(seed)
+    chosen = range(len(episode.frames)) if indices is None else indices
+    if any(not 0 <= index < len(episode.frames) for index in chosen):
+        raise IndexError(f"episode {seed} has frames 0 to {len(episode.frames) - 1}, not all of {chosen}")
+    count = len(chosen)
+    edges = np.zeros((count, len(CLASSES), 4), np.float32)
+    present, contact = (np.zeros((count, len(CLASSES)), np.bool_) for _ in range(2))
+    held, verb, act_object = (np.full(count, -1, np.int64) for _ in range(3))
+    for row, index in enumerate(chosen):
+        frame = episode.frames[index]
+        for name, box in boxes(episode, index).items():
+            edges[row, _NUMBERS[name]] = box
+            present[row, _NUMBERS[name]] = True
+        for relation, name in frame.relations:
+            contact[row, _NUMBERS[name]] |= relation in CONTACT
+        if frame.held is not None:
+            held[row] = _NUMBERS[frame.held]
+        for event in episode.plan.events:
+            if event.start <= index < event.end:
+                verb[row] = VERBS.index(event.move.verb)
+                act_object[row] = _NUMBERS[event.move.object]
+    pictures = np.stack([np.asarray(draw(episode, index)) for index in chosen])
+    return Clip(
+        seed,
+        np.array(chosen, np.int64),
+        pictures,
+        edges,
+        present,
+        held,
+        verb,
+        act_object,
+        contact,
+        episode.plan.events,
+    )
