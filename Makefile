@@ -28,7 +28,7 @@ check: install  ## lint, types, import layers, docstrings
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/interrogate -q agent benchmarks cli prompts tools traces world tests
+	$(BIN)/interrogate -q agent benchmarks cli prompts tools traces world zoo tests
 
 format: install  ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix .

@@ -14,7 +14,7 @@ from aotd.agent.config import RunConfig
 from aotd.cli.errors import UsageError
 from aotd.cli.settings import load_config, preset_names
 from aotd.tools.catalogue import PUBLISHED, UNIVTG_SOURCE
-from aotd.tools.checkpoints import CheckpointMissing, fetch_checkpoint, find_checkpoint
+from aotd.tools.checkpoints import CheckpointMissing, fetch_checkpoint, find_checkpoint, local_file
 from aotd.tools.memory import Need, free_memory, needs
 
 __all__ = ["app", "memory_lines", "model_findings"]
@@ -138,9 +138,9 @@ def _memory(need: Need) -> str:
 
 
 def _place(need: Need) -> Path | None:
-    if need.file:
-        return Path(need.weights) if need.weights and Path(need.weights).is_file() else None
     try:
+        if need.file:
+            return local_file(need.weights, need.role, "")
         return find_checkpoint(need.weights, need.revision, download=False).folder
     except CheckpointMissing:
         return None

@@ -1,4 +1,4 @@
-"""Where a checkpoint lies on this machine: a local folder, or a snapshot of a hub repository.
+"""Where a checkpoint lies on this machine: a local folder, a snapshot of a hub repository, or with aotd itself.
 
 Settles the folder and the exact revision before anything is loaded, so that a run says what it used. What is
 missing is downloaded where the hub can be reached, and named together with the command that fetches it where
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib import resources
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["MARK", "Checkpoint", "CheckpointMissing", "fetch_checkpoint", "find_checkpoint", "local_file"]
+__all__ = ["EMBEDDED", "MARK", "Checkpoint", "CheckpointMissing", "fetch_checkpoint", "find_checkpoint", "local_file"]
 
 MARK: Final = "aotd_random_weights.json"
 """Marks a folder without weights: they are made up, from the seed that the mark names."""
@@ -20,6 +21,9 @@ MARK: Final = "aotd_random_weights.json"
 WANTED: Final = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "*.tiktoken")
 """Files that are downloaded: configuration, tokenizer and weights that hold no code."""
 
+
+EMBEDDED: Final = "embedded:"
+"""Begins the names of the small models that come with aotd: `embedded:detector`."""
 
 _PICKLED: Final = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 
@@ -46,7 +50,8 @@ def find_checkpoint(weights: str, revision: str | None = None, *, download: bool
     Parameters
     ----------
     weights
-        A folder, or a hub repository such as `google/owlv2-base-patch16-ensemble`.
+        A folder, a hub repository such as `google/owlv2-base-patch16-ensemble`, or an embedded model such as
+        `embedded:detector`.
     revision
         Branch, tag or commit of the repository; of no meaning for a folder.
     download
@@ -57,6 +62,8 @@ def find_checkpoint(weights: str, revision: str | None = None, *, download: bool
     CheckpointMissing
         If it is nowhere to be had.
     """
+    if weights.startswith(EMBEDDED):
+        return _embedded(weights)
     folder = Path(weights).expanduser()
     if folder.is_dir():
         return _local(folder)
@@ -70,21 +77,38 @@ def find_checkpoint(weights: str, revision: str | None = None, *, download: bool
 def fetch_checkpoint(weights: str, revision: str | None = None) -> Checkpoint:
     """Bring a checkpoint up to date from the hub; errors as `find_checkpoint`."""
     folder = Path(weights).expanduser()
-    return _local(folder) if folder.is_dir() else _snapshot(weights, revision, download=True, fresh=True)
+    if folder.is_dir() or weights.startswith(EMBEDDED):
+        return find_checkpoint(weights)
+    return _snapshot(weights, revision, download=True, fresh=True)
 
 
 def local_file(path: str, what: str, mend: str) -> Path:
-    """Give a file that must exist.
+    """Give a file that must exist; one of an embedded model is named like `embedded:grounder/model.safetensors`.
 
     Raises
     ------
     CheckpointMissing
         Naming the file, what it is and how to come by it.
     """
-    file = Path(path).expanduser()
+    file = _shipped(path) if path.startswith(EMBEDDED) else Path(path).expanduser()
     if not path or not file.is_file():
         raise CheckpointMissing(f"{what}: {f'no file {path}' if path else 'no file is set'}; {mend}")
     return file
+
+
+def _shipped(name: str) -> Path:
+    """Give the place of an embedded model, or of a file of one."""
+    return Path(str(resources.files("aotd.tools") / "weights" / name.removeprefix(EMBEDDED)))
+
+
+def _embedded(name: str) -> Checkpoint:
+    folder = _shipped(name)
+    if not (folder / "config.json").is_file():
+        known = sorted(found.parent.name for found in folder.parent.glob("*/config.json"))
+        raise CheckpointMissing(
+            f"{name} is no model that comes with aotd: those are {', '.join(EMBEDDED + k for k in known)}"
+        )
+    return Checkpoint(folder, name, _fingerprint(folder))
 
 
 def _local(folder: Path) -> Checkpoint:

@@ -46,6 +46,8 @@ class Clip(NamedTuple):
         (T,): verb and class of the event under way, -1 between events.
     contact : NDArray[np.bool_]
         (T, C): whether the person touches it, with a hand or otherwise.
+    opened : NDArray[np.float32]
+        (T, C): how far it is open, or untidy, 0 to 1; 0 for what cannot be.
     events : tuple[Event, ...]
         With their frames [start, end) in the episode.
     """
@@ -59,6 +61,7 @@ class Clip(NamedTuple):
     verb: NDArray[np.int64]
     act_object: NDArray[np.int64]
     contact: NDArray[np.bool_]
+    opened: NDArray[np.float32]
     events: tuple[Event, ...]
 
 
@@ -84,6 +87,7 @@ def render_clip(seed: int, indices: Sequence[int] | None = None) -> Clip:
     count = len(chosen)
     edges = np.zeros((count, len(CLASSES), 4), np.float32)
     present, contact = (np.zeros((count, len(CLASSES)), np.bool_) for _ in range(2))
+    opened = np.zeros((count, len(CLASSES)), np.float32)
     held, verb, act_object = (np.full(count, -1, np.int64) for _ in range(3))
     for row, index in enumerate(chosen):
         frame = episode.frames[index]
@@ -92,6 +96,8 @@ def render_clip(seed: int, indices: Sequence[int] | None = None) -> Clip:
             present[row, _NUMBERS[name]] = True
         for relation, name in frame.relations:
             contact[row, _NUMBERS[name]] |= relation in CONTACT
+        for thing in frame.things:
+            opened[row, _NUMBERS[thing.name]] = thing.open
         if frame.held is not None:
             held[row] = _NUMBERS[frame.held]
         for event in episode.plan.events:
@@ -109,5 +115,6 @@ def render_clip(seed: int, indices: Sequence[int] | None = None) -> Clip:
         verb,
         act_object,
         contact,
+        opened,
         episode.plan.events,
     )

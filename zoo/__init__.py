@@ -1,0 +1,1 @@
+"""The small models that come with aotd: their training on the household world, and their quality."""
