@@ -17,6 +17,15 @@ from aotd.agent.claims import read_claims
 from aotd.agent.score import Scored
 from aotd.agent.verify import check_answer, check_faithful
 from aotd.agent.write import TemplateWriter
+from aotd.benchmarks.planted import (
+    Fault,
+    Told,
+    count_refused,
+    moved_edges,
+    shifted_frames,
+    swapped_boxes,
+    with_text,
+)
 from aotd.traces.outcomes import Outcome
 from aotd.traces.records import Example, Question, Rationale, Sentence, Trace
 from aotd.traces.star_vocabulary import OBJECT_NAMES
@@ -25,9 +34,6 @@ STORIES = [
     Example.model_validate_json(line)
     for line in (Path(__file__).parent / "golden/stories.jsonl").read_text().splitlines()
 ]
-BOX = re.compile(r"\[\d+, \d+, \d+, \d+\]")
-WINDOW = re.compile(r"(?<=frames )(\d+) to (\d+)")
-FRAME = re.compile(r"(?<=in frame )\d+|(?<=frame )\d+(?=:)")
 COUNT = re.compile(r"(?<=at most )\d+")
 
 
@@ -54,9 +60,7 @@ CASES = [case(story) for story in STORIES]
 ANSWERED = [c for c in CASES if c.trace.answer is not None]
 
 
-def with_text(rationale: Rationale, index: int, text: str) -> Rationale:
-    """Change the text of one sentence."""
-    return with_sentence(rationale, index, rationale.sentences[index].model_copy(update={"text": text}))
+Mutation = Callable[[Case, random.Random], Iterator[Rationale]]
 
 
 def with_sentence(rationale: Rationale, index: int, sentence: Sentence) -> Rationale:
@@ -71,39 +75,14 @@ def replaced(text: str, match: re.Match[str], new: str) -> str:
     return text[: match.start()] + new + text[match.end() :]
 
 
-def frame_of(case: Case, index: int, box: re.Match[str]) -> str:
-    """Return the frame told after a box."""
-    return case.rationale.sentences[index].text[box.end() :].partition("in frame ")[2].partition(",")[0]
+def in_chain(fault: Fault) -> Mutation:
+    """Give the chains that a planted fault makes."""
 
+    def mutate(case: Case, rng: random.Random) -> Iterator[Rationale]:
+        return (told.rationale for told in fault(Told(*case), rng))
 
-def swapped_boxes(case: Case, rng: random.Random) -> Iterator[Rationale]:
-    """Swap two different boxes, in one sentence or across two."""
-    places = [(i, m) for i, s in enumerate(case.rationale.sentences) for m in BOX.finditer(s.text)]
-    for (i, a), (j, b) in [rng.sample(places, 2) for _ in range(8)] if len(places) > 1 else []:
-        if a[0] != b[0] and frame_of(case, i, a) != frame_of(case, j, b):
-            first, second = sorted(((i, a, b[0]), (j, b, a[0])), key=lambda p: (p[0], p[1].start()))[::-1]
-            sentences = [s.text for s in case.rationale.sentences]
-            for index, match, new in (first, second):
-                sentences[index] = replaced(sentences[index], match, new)
-            changed = with_text(case.rationale, i, sentences[i])
-            yield with_text(changed, j, sentences[j])
-
-
-def shifted_frames(case: Case, rng: random.Random) -> Iterator[Rationale]:
-    """Tell a box or a caption for another frame."""
-    for i, sentence in enumerate(case.rationale.sentences):
-        for match in FRAME.finditer(sentence.text):
-            other = int(match[0]) + rng.choice([-2, -1, 1, 2, 9])
-            yield with_text(case.rationale, i, replaced(sentence.text, match, str(other)))
-
-
-def moved_edges(case: Case, rng: random.Random) -> Iterator[Rationale]:
-    """Move one edge of a window."""
-    for i, sentence in enumerate(case.rationale.sentences):
-        for match in WINDOW.finditer(sentence.text):
-            edges = [int(match[1]), int(match[2])]
-            edges[rng.randrange(2)] += rng.choice([-2, -1, 1, 2])
-            yield with_text(case.rationale, i, replaced(sentence.text, match, f"{edges[0]} to {edges[1]}"))
+    mutate.__name__ = fault.__name__
+    return mutate
 
 
 def changed_counts(case: Case, rng: random.Random) -> Iterator[Rationale]:
@@ -144,10 +123,10 @@ def wrong_calls(case: Case, rng: random.Random) -> Iterator[Rationale]:
             yield with_sentence(case.rationale, i, sentence.model_copy(update={"calls": (number,)}))
 
 
-Mutation = Callable[[Case, random.Random], Iterator[Rationale]]
 MUTATIONS: list[Mutation] = [
-    swapped_boxes, shifted_frames, moved_edges, changed_counts, other_objects, other_answers, wrong_calls,
-]  # fmt: skip
+    *(in_chain(fault) for fault in (swapped_boxes, shifted_frames, moved_edges)),
+    *(changed_counts, other_objects, other_answers, wrong_calls),
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.question.id)
@@ -164,6 +143,20 @@ def test_single_falsifications_are_refused(mutate: Mutation) -> None:
     passed = [m.text for c, m in falsified if c.faithful(m)]
     assert len(falsified) >= 9
     assert len(passed) <= len(falsified) / (50 if mutate is other_objects else 1e9), passed
+
+
+def test_planted_faults_are_counted_and_refused() -> None:
+    """Boxes and frames falsified in a chain, or in the trace under it, are all refused; equal seeds agree."""
+    kept = [
+        story.model_copy(update={"kept": True, "rationale": told.rationale})
+        for story, told in zip(STORIES, CASES, strict=True)
+        if told in ANSWERED
+    ]
+    counts = count_refused(kept, seed=0)
+    assert counts == count_refused(kept, seed=0)
+    assert count_refused(STORIES, seed=0) != counts, "what is not kept was never told"
+    assert all(planted >= 5 for planted, _ in counts.values()), counts
+    assert all(refused == planted for planted, refused in counts.values()), counts
 
 
 SANDWICH, SEQUENCE, COUNT_CUPS, _, _, _, DOGS = CASES
