@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_OFFLINE := 1
 
-.PHONY: help install demo test test-vllm test-pages check format perf clean
+.PHONY: help install demo test test-vllm test-pages check format zoo quality perf clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 install: $(VENV)/.installed  ## build the environment in .venv
 
-demo: install  ## render the household world, answer its questions, show one trace
+demo: install  ## render the household world, answer its questions from pixels, write pages
 	$(BIN)/aotd demo --out demo
 
 test: check  ## run the checks, then the tests
@@ -52,10 +52,17 @@ $(VLLM)/.installed: pyproject.toml constraints.txt
 test-vllm: $(VLLM)/.installed  ## test vLLM on the processor, in an environment of its own (.venv-vllm)
 	AOTD_MEND_TORCHVISION=1 $(VLLM)/bin/python -W default -m pytest -W default --disable-warnings -q tests/test_vllm.py
 
+zoo: install  ## train the small models that come with aotd (2 to 3 hours on 2 cores) and put them in place
+	$(BIN)/python -m aotd.zoo all
+
+quality: install  ## measure the small models on the test split; fails below recorded floors
+	$(BIN)/python -m aotd.zoo quality
+
 perf: install  ## measure the engine (benchmarks/perf)
 	$(BIN)/python -m aotd.benchmarks.perf.engine
 	$(BIN)/python -m aotd.benchmarks.perf.schedule
 	$(BIN)/python -m aotd.benchmarks.perf.sandbox
+	$(BIN)/python -m aotd.benchmarks.perf.world
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) $(VLLM) .types build dist demo *.egg-info
+	rm -rf $(VENV) $(VLLM) .types build dist demo zoo-runs *.egg-info

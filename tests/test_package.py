@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = {"agent", "benchmarks", "cli", "prompts", "tools", "traces", "world"}
+PACKAGES = {"agent", "benchmarks", "cli", "prompts", "tools", "traces", "world", "zoo"}
 
 
 def test_the_wheel_holds_every_module_prompt_and_preset(tmp_path: Path) -> None:
-    """Every committed Python file, template, example and preset of a package is in the wheel; no test is."""
+    """Every committed Python file, template, preset and weight of a package is in the wheel; no test is."""
     source = tmp_path / "source"
     cloned = subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], capture_output=True)
     if cloned.returncode:
@@ -25,7 +25,8 @@ def test_the_wheel_holds_every_module_prompt_and_preset(tmp_path: Path) -> None:
     )
     files = [Path(name) for name in listed.stdout.splitlines()]
     kinds = {".py", ".j2", ".txt", ".yaml", ".css", ".js"}
-    wanted = {f"aotd/{p}" for p in files if p.parts[0] in PACKAGES and p.suffix in kinds}
+    ours = [p for p in files if p.parts[0] in PACKAGES]
+    wanted = {f"aotd/{p}" for p in ours if p.suffix in kinds or p.parts[:2] == ("tools", "weights")}
     offline = ["--no-deps", "--no-build-isolation", "--no-index"]
     build = [sys.executable, "-m", "pip", "wheel", "-q", *offline, "-w", str(tmp_path), str(source)]
     subprocess.run(build, check=True, capture_output=True)

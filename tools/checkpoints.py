@@ -13,7 +13,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["EMBEDDED", "MARK", "Checkpoint", "CheckpointMissing", "fetch_checkpoint", "find_checkpoint", "local_file"]
+__all__ = [
+    "EMBEDDED",
+    "MARK",
+    "Checkpoint",
+    "CheckpointMissing",
+    "fetch_checkpoint",
+    "find_checkpoint",
+    "local_file",
+]
 
 MARK: Final = "aotd_random_weights.json"
 """Marks a folder without weights: they are made up, from the seed that the mark names."""

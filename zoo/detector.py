@@ -23,9 +23,17 @@ from aotd.zoo.fit import Batch, Course, fit, moved
 from aotd.zoo.frames import draw_frames, mean_boxes, pixels
 from aotd.zoo.words import ABSENT, clip_tokenizer, names_of, pick_names
 
-__all__ = ["COURSE", "DetectorTask", "detection_scores", "save_detector", "train_detector"]
+__all__ = [
+    "COURSE",
+    "DetectorTask",
+    "detection_scores",
+    "overlap",
+    "positives",
+    "save_detector",
+    "train_detector",
+]
 
-COURSE: Final = Course(steps=9_000, peak=1e-3, warmup=300, every=500)
+COURSE: Final = Course(steps=4_500, peak=1e-3, warmup=300, every=500)
 
 _PATCH: Final = 20
 _GRID: Final = WIDTH // _PATCH
@@ -69,10 +77,10 @@ class DetectorTask:
         features = tower.flatten(1, 2)
         logits, _ = self.owl.class_predictor(features, queries.expand(len(features), -1, -1))
         boxes = self.owl.box_predictor(features, tower)
-        frame, name, cell = _positives(batch)
+        frame, name, cell = positives(batch)
         target = batch["boxes"][frame, name]
         found = boxes[frame, cell]
-        iou, giou = _overlap(found, target)
+        iou, giou = overlap(found, target)
         parts = {
             "names": 2 * _focal(logits, (frame, cell, name), 0.3 + 0.7 * iou.detach().clamp(0, 1)),
             "which": 0.3 * F.cross_entropy(logits[frame, cell], name),
@@ -210,7 +218,7 @@ def _begin(owl: Any) -> None:
         owl.class_head.logit_shift.bias.fill_(-0.45)
 
 
-def _positives(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def positives(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Choose the cells that are to find each object: frame, name and cell of each, [P].
 
     OWLv2 places a cell's box at its lower right corner, and those of the last row and column so far out that
@@ -236,7 +244,7 @@ def _focal(logits: Tensor, places: tuple[Tensor, Tensor, Tensor], quality: Tenso
     return (loss * (target - logits.sigmoid()).abs().pow(1.5)).sum() / len(frame)
 
 
-def _overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Give IoU and generalised IoU of boxes by middle and size, [..., 4]."""
     a, b = (torch.cat([m - s / 2, m + s / 2], -1) for m, s in ((t[..., :2], t[..., 2:]) for t in (a, b)))
     common = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
@@ -266,8 +274,8 @@ def detection_scores(logits: Tensor, boxes: Tensor, batch: Batch, mean: Tensor) 
     present, truth = batch["present"], batch["boxes"]
     best, cell = logits.max(1)
     found = boxes.gather(1, cell[..., None].expand(-1, -1, 4))
-    iou, _ = _overlap(found, truth)
-    plain, _ = _overlap(mean.expand_as(truth), truth)
+    iou, _ = overlap(found, truth)
+    plain, _ = overlap(mean.expand_as(truth), truth)
     objects = present.clone()
     objects[:, 0] = False
     there, absent = best[present], best[~present]

@@ -23,7 +23,6 @@ Batch = dict[str, Tensor]
 
 _STATE: Final = "state.pt"
 _CURVE: Final = "curve.csv"
-_SMOOTHING: Final = 0.02
 _LAST_RATE: Final = 0.01
 """Of the peak."""
 
@@ -100,14 +99,15 @@ def fit(
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(task.model.parameters(), 1.0)
         optimizer.step()
-        for name, value in ((n, v.item()) for n, v in told.items()):
-            parts[name] = parts.get(name, value) * (1 - _SMOOTHING) + value * _SMOOTHING
+        parts = {name: parts.get(name, 0.0) + value.item() for name, value in told.items()}
         if (step + 1) % course.every == 0 or step + 1 == course.steps:
             task.model.eval()
             with torch.inference_mode():
                 measured = task.scores()
             task.model.train()
-            row = {"step": float(step + 1), **parts, **measured}
+            steps = (step % course.every) + 1  # the parts' means are those since the last row
+            row = {"step": step + 1, **{name: part / steps for name, part in parts.items()}, **measured}
+            parts = {}
             _save(task.model, optimizer, step + 1, folder)
             _add_row(row, folder / _CURVE)
             speed = (step + 1 - since) / (time.monotonic() - began)
