@@ -58,7 +58,7 @@ zoo: install  ## train the small models that come with aotd (2 to 3 hours on 2 c
 quality: install  ## measure the small models on the test split; fails below recorded floors
 	$(BIN)/python -m aotd.zoo quality
 
-perf: install  ## measure the engine (benchmarks/perf)
+perf: install  ## measure the engine and the household's renderer (benchmarks/perf)
 	$(BIN)/python -m aotd.benchmarks.perf.engine
 	$(BIN)/python -m aotd.benchmarks.perf.schedule
 	$(BIN)/python -m aotd.benchmarks.perf.sandbox

@@ -37,6 +37,12 @@ def clip(world: Path, question_id: str) -> Path:
     return world.parent / "videos" / f"{record(world, question_id)['video_id']}.mp4"
 
 
+def other_clip(world: Path, question_id: str) -> Path:
+    """Give a video that a record is not about."""
+    own = clip(world, question_id)
+    return next(path for path in sorted(own.parent.glob("*.mp4")) if path != own)
+
+
 def only(folder: Path) -> Example:
     """Give the one example of a run."""
     (example,) = Run.open(folder).examples().values()
@@ -87,15 +93,16 @@ def test_the_program_comes_first_then_each_call_then_the_answer(
 def test_own_words_go_with_the_annotation_of_a_record(aotd: Aotd, world: Path, tmp_path: Path) -> None:
     """With an id the question may be another one: options and answer are then its own."""
     words = ["--annotations", world, "--question-id", "Interaction_T1_1", "--preset", "oracle"]
-    options = ["--option", "The moon.", "--option", "The sandwich.", "--answer", "The sandwich."]
+    options = ["--option", "The moon.", "--option", "The shoe.", "--answer", "The shoe."]
     video = clip(world, "Interaction_T1_1")
-    code, _, _ = aotd("ask", video, "What did the person take?", *words, *options, "--out", tmp_path / "run")
+    code, _, _ = aotd("ask", video, "What did the person throw?", *words, *options, "--out", tmp_path / "run")
     example = only(tmp_path / "run")
     assert code == 0
     assert example.question.id == "Interaction_T1_1"
-    assert example.question.text == "What did the person take?"
-    assert (example.question.options, example.question.template) == (("The moon.", "The sandwich."), None)
-    code, _, _ = aotd("ask", video, "What did the person take?", *words, "--out", tmp_path / "open")
+    assert example.question.text == "What did the person throw?"
+    assert (example.question.options, example.question.template) == (("The moon.", "The shoe."), None)
+    assert example.outcome.value == "right"
+    code, _, _ = aotd("ask", video, "What did the person throw?", *words, "--out", tmp_path / "open")
     assert (code, only(tmp_path / "open").question.options) == (0, None)
 
 
@@ -187,7 +194,7 @@ def test_what_cannot_be_asked_is_one_line(
     Path("film.txt").write_text("a film")
     places = {
         "VIDEO": str(clip(world, "Interaction_T1_1")),
-        "OTHER": str(clip(world, "Interaction_T1_2")),
+        "OTHER": str(other_clip(world, "Interaction_T1_1")),
         "STAR": str(world),
     }
     code, _, err = aotd("ask", *(places.get(word, word) for word in words))

@@ -76,10 +76,11 @@ def test_heights_come_from_the_videos(aotd: Aotd, tmp_path: Path) -> None:
     rows = []
     for record in records:
         first = min(f for f in record["situations"] if int(f) - 1 >= round(record["start"] * 10))
+        share = ((int(first) - 1) / 10 - record["start"]) / (record["end"] - record["start"])
         frame = record["situations"][first]
         box = dict(zip(frame["bbox_labels"], frame["bbox"], strict=True))["o000"]
         x1, y1, x2, y2 = map(round, box)
-        told = f"The person is at {[x1, 180 - y2, x2, 180 - y1]} in frame 0."
+        told = f"The person is at {[x1, 180 - y2, x2, 180 - y1]} in frame {int(32 * share)}."
         rows.append({"question_id": record["question_id"], "text": told})
     path = tmp_path / "r.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))

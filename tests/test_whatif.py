@@ -26,7 +26,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "replay.md"
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on one episode of the household world; oracles see no future, so some questions abstain."""
     folder = tmp_path_factory.mktemp("made")
-    world = write_annotation(folder / "world", clips=1)
+    world = write_annotation(folder / "world", clips=1, seed=27)
     words = ["generate", "star", str(world), "--preset", "oracle", "--out", str(folder / "run")]
     code = "from aotd.cli.main import main; main()"
     command = [sys.executable, "-c", code, *words, "oracle.future=false"]
@@ -62,8 +62,8 @@ def test_the_worked_example_of_the_page_comes_out_as_it_says(
                 assert " ".join(part.split()) in " ".join(told.split()), told
                 checked += 1
     assert checked >= 8
-    assert Run.open(Path("wrong")).example("Interaction_T1_1").outcome.value == "wrong"
-    mended = Run.open(Path("mended")).example("Interaction_T1_1")
+    assert Run.open(Path("wrong")).example("Feasibility_T1_1").outcome.value == "wrong"
+    mended = Run.open(Path("mended")).example("Feasibility_T1_1")
     assert (mended.outcome.value, mended.kept) == ("right", False)
     assert mended.dropped == "what if: another line 3"
 
@@ -87,7 +87,7 @@ def test_what_the_future_would_have_shown_turns_the_answer_right(
     aotd: Aotd, run: Path, tmp_path: Path
 ) -> None:
     """An action that the oracle could not see is what the question lacked; the saved run says so."""
-    question, seen = "Feasibility_T2_1", ["take the laptop", "put down the laptop"]
+    question, seen = "Feasibility_T2_1", ["open the bag", "take the bag"]
     out = tmp_path / "seen"
     words = ("whatif", run, question, "--call", 5, "--result", json.dumps(seen), "--no-models", "--out", out)
     before = {path.name: path.read_bytes() for path in run.iterdir() if path.suffix != ".sqlite"}
@@ -120,7 +120,7 @@ def test_the_journal_answers_when_annotation_and_models_are_gone(aotd: Aotd, run
     """Without the annotation the models cannot be asked, which is said; the journal still answers."""
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("world/star.json", "gone/star.json"))
-    words = ("whatif", run, "Feasibility_T2_1", "--call", 5, "--result", '["throw the laptop"]')
+    words = ("whatif", run, "Feasibility_T2_1", "--call", 5, "--result", '["throw the bag"]')
     code, _, err = aotd(*words)
     assert (code, "star.json: no such file" in err) == (2, True)
     assert aotd(*words, "--no-models")[0] == 0

@@ -6,7 +6,7 @@ from collections import Counter
 from functools import lru_cache
 
 from aotd.traces.star_phrases import parse_phrase
-from aotd.world.blind import BLIND, Facts, Json, blind_answers, questions, text_facts
+from aotd.world.blind import BLIND, Facts, Json, blind_answers, questions
 
 TRAIN_EPISODES, TEST_EPISODES = 700, 200
 """Episodes that are asked about; of each split the first."""
@@ -64,7 +64,7 @@ def test_the_baselines_find_a_bias_that_is_there() -> None:
         ]
         biased.append([{**r, "answer": t[0]} for r, t in zip(rows, takes, strict=True) if len(t) == 1])
     train, test = biased
-    assert share_right(blind_answers(train, test, text_facts), test) > 0.9
+    assert share_right(blind_answers(train, test, BLIND["text alone"]), test) > 0.9
 
 
 def test_no_position_is_favoured() -> None:

@@ -25,8 +25,6 @@ from aotd.world.scene import FPS, TABLE
 
 Json = dict[str, Any]
 
-Json = dict[str, Any]
-
 
 @pytest.fixture(scope="module")
 def records() -> list[Json]:

@@ -21,7 +21,7 @@ from aotd.world.annotate import ask
 from aotd.world.motion import simulate
 from aotd.world.split import Split, seed_of
 
-__all__ = ["BLIND", "Facts", "Json", "blind_answers", "questions", "room_facts", "text_facts"]
+__all__ = ["BLIND", "Facts", "Json", "blind_answers", "questions"]
 
 Json = dict[str, Any]
 Facts = Callable[[Json, str], Iterator[tuple[str, ...]]]

@@ -20,6 +20,10 @@ Box = tuple[float, float, float, float]
 
 _ARM: Final = 27
 """Distance at which the person stops to the right of what is to be handled."""
+_THROW: Final = 84
+"""Distance from which something is thrown."""
+_LOOK: Final = 44
+"""Distance from which something on the wall is watched."""
 _NEAR: Final = 40
 """An object whose middle is closer than this to the person's, sideways, is near."""
 _BESIDE: Final = 70
@@ -121,18 +125,17 @@ class Body:
             return self.x
         if verb in {"sit", "lie"}:
             return _place_on(spot, event.move)
-        return spot.x + (84 if verb == "throw" else 44 if verb == "watch" else _ARM)
+        return spot.x + {"throw": _THROW, "watch": _LOOK}.get(verb, _ARM)
 
     def walk(self, target: float, u: float) -> Frame:
         """Go a share `u` of the way; who sits or lies and must move gets up first."""
-        stays = target == self.origin and self.seat is None
         share = ramp(u, 0.35 * self.rise, 1)
         if target != self.origin:
             gone = ramp(u, 0, 0.35)
             self.lie, self.sit = min(self.lie, 1 - min(1.0, 2 * gone)), self.rise * (1 - gone)
             self.seat = None if self.sit < 0.5 else self.seat
         self.x = self.origin + (target - self.origin) * share
-        moving = not stays and target != self.origin and 0 < share < 1
+        moving = target != self.origin and 0 < share < 1
         return self.frame(Gesture(step=u * 9 if moving else 0.0))
 
     def act(self, event: Event, p: float) -> Gesture:
@@ -170,7 +173,7 @@ class Body:
             self.held = None
             del self.things[event.move.object]
         elif event.move.verb == "watch":
-            self._set(event.move.object, open=self.was_open)
+            self._open(event.move.object, self.was_open)
 
     def _settle(self, move: Move, p: float) -> Gesture:
         """Sit down, or sit down and lie back."""
@@ -184,7 +187,7 @@ class Body:
     def _turn(self, move: Move, p: float, crouch: float) -> Gesture:
         """Open or close: a hand on the object's edge for as long as its lid moves."""
         share = ramp(p, 0.25, 0.85)
-        self._set(move.object, open=share if move.verb == "open" else 1 - share)
+        self._open(move.object, share if move.verb == "open" else 1 - share)
         near = ramp(p, 0, 0.2) * (1 - ramp(p, 0.88, 1))
         hand = between(self._rest(-14, crouch), self._grip(move.object), near)
         return Gesture(crouch, left=hand, gaze=-1, contact=_touch(move.object, now=0.15 < p < 0.9))
@@ -209,7 +212,7 @@ class Body:
             return Gesture(crouch, load=load, gaze=-1, contact=("holding", name))
         if self.held == name:
             self.held = None
-            self._set(name, x=event.spot.x, base=event.spot.base)
+            self._place(name, event.spot.x, event.spot.base)
         hand = between(spot, self._rest(14, crouch), ramp(p, 0.6, 1))
         return Gesture(crouch, right=hand, gaze=-1, contact=_touch(name, now=p < 0.7))
 
@@ -224,7 +227,7 @@ class Body:
         u = min(1.0, (p - 0.4) / 0.45)
         start, end = Point(raised.x, raised.y + self._tall(name) / 2), Point(event.spot.x, event.spot.base)
         flown = between(start, end, u)
-        self._set(name, x=flown.x, base=flown.y - 120 * u * (1 - u))
+        self._place(name, flown.x, flown.y - 120 * u * (1 - u))
         hand = between(Point(self.x - 20, 78), self._rest(14, 0), ramp(p, 0.7, 1))
         return Gesture(right=hand, gaze=-1)
 
@@ -235,7 +238,7 @@ class Body:
             near = ramp(p, 0, 0.25) * (1 - ramp(p, 0.8, 1))
         else:
             near = 1 - 0.7 * math.cos(3 * math.pi * p) ** 2
-            self._set(name, scale=1 - 0.5 * p)
+            self.things[name] = self.things[name]._replace(scale=1 - 0.5 * p)
         load = between(self._chest(0), self._posture().at(*_MOUTH), near)
         return Gesture(load=load, contact=({"drink": "drinking_from", "eat": "eating"}[verb], name))
 
@@ -244,11 +247,11 @@ class Body:
         name = event.move.object
         near = ramp(p, 0, 0.2) * (1 - ramp(p, 0.85, 1))
         if name == "book":
-            self._set(name, open=max(self.was_open, near))
+            self._open(name, max(self.was_open, near))
             load = between(self._chest(0), self._posture().at(Point(-4, 97), Point(-12, 92)), near)
             return Gesture(left=Point(load.x - 14, load.y + 4), load=load, contact=("holding", name))
         if name == "television":
-            self._set(name, open=near)
+            self._open(name, near)
         brow = between(self._rest(-14, 0), self._posture().at(*_BROW), near)
         return Gesture(left=brow, gaze=-1 if self.things[name].x < self.x else 1)
 
@@ -271,7 +274,7 @@ class Body:
     def _tidy(self, name: str, p: float, crouch: float) -> Gesture:
         """Fold a cloth: both hands go to its ends and bring them together, twice."""
         x1, y1, x2, _ = thing_box(self.things[name])
-        self._set(name, open=1 - ramp(p, 0.3, 0.85))
+        self._open(name, 1 - ramp(p, 0.3, 0.85))
         near = ramp(p, 0, 0.25) * (1 - ramp(p, 0.88, 1))
         pull = 0.5 + 0.5 * abs(math.cos(2 * math.pi * p))
         middle, half = (x1 + x2) / 2, (x2 - x1) / 2 * pull
@@ -286,7 +289,7 @@ class Body:
         if self.held is not None:
             middle = doing.load or self._chest(doing.crouch)
             base = middle.y + self._tall(self.held) / 2
-            self._set(self.held, x=middle.x, base=base)
+            self._place(self.held, middle.x, base)
             right = Point(middle.x + (14 if doing.left and doing.load else 0), base - 4)
         figure = pose(posture, doing.left, right, doing.gaze)
         relations = self._relations(doing.contact, leans=doing.leans)
@@ -311,9 +314,13 @@ class Body:
         )
         return (*found, *close)
 
-    def _set(self, name: str, **parts: float) -> None:
-        """Change where or how an object is."""
-        self.things[name] = self.things[name]._replace(**parts)  # type: ignore[arg-type]
+    def _open(self, name: str, share: float) -> None:
+        """Open an object so far, or untidy it."""
+        self.things[name] = self.things[name]._replace(open=share)
+
+    def _place(self, name: str, x: float, base: float) -> None:
+        """Put an object somewhere, by the middle of its foot."""
+        self.things[name] = self.things[name]._replace(x=x, base=base)
 
     def _posture(self, crouch: float = 0.0, lean: float = 0.0, step: float = 0.0) -> Posture:
         """Give the posture of this moment."""

@@ -33,7 +33,7 @@ def write_world(folder: Path, *, clips: int, seed: int = 0) -> Path:
     folder : Path
         Made if it is not there; files of the same names are replaced.
     clips : int
-        How many episodes, each a video of its own with about ten questions; 1 to 1000.
+        How many episodes, each a video of its own with about nine questions; 1 to 1000.
     seed : int
         Different seeds give different episodes: 0 to 1199 those of the training split, 1200 to 1399 of the
         validation split, 1400 to 1599 of the test split (see `split.py`).
@@ -63,6 +63,7 @@ def write_annotation(folder: Path, *, clips: int, seed: int = 0) -> Path:
 
 
 def _episodes(clips: int, seed: int) -> list[Episode]:
+    """Make the episodes of a world."""
     if not 1 <= clips <= _MOST_CLIPS:
         raise ValueError(f"clips: {clips} is not between 1 and {_MOST_CLIPS}")
     if seed < 0:
@@ -71,6 +72,7 @@ def _episodes(clips: int, seed: int) -> list[Episode]:
 
 
 def _annotate(folder: Path, episodes: list[Episode], seed: int) -> Path:
+    """Write rates and questions."""
     rates = {f"{video_id(episode.plan.seed)}.mp4": float(FPS) for episode in episodes}
     (folder / "video_fps.json").write_text(json.dumps(rates, indent=1) + "\n", encoding="utf-8")
     annotation = folder / "star.json"

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from aotd.traces.star_vocabulary import CONTACT
 from aotd.world.draw import draw
-from aotd.world.motion import PERSON, boxes, simulate
+from aotd.world.motion import PERSON, Episode, boxes, simulate
 from aotd.world.plan import Event
-from aotd.world.scene import TABLE, THINGS, VERBS
+from aotd.world.scene import HEIGHT, TABLE, THINGS, VERBS, WIDTH
 
 __all__ = ["CLASSES", "Clip", "render_clip"]
 
@@ -84,37 +84,44 @@ def render_clip(seed: int, indices: Sequence[int] | None = None) -> Clip:
     chosen = range(len(episode.frames)) if indices is None else indices
     if any(not 0 <= index < len(episode.frames) for index in chosen):
         raise IndexError(f"episode {seed} has frames 0 to {len(episode.frames) - 1}, not all of {chosen}")
-    count = len(chosen)
-    edges = np.zeros((count, len(CLASSES), 4), np.float32)
-    present, contact = (np.zeros((count, len(CLASSES)), np.bool_) for _ in range(2))
-    opened = np.zeros((count, len(CLASSES)), np.float32)
-    held, verb, act_object = (np.full(count, -1, np.int64) for _ in range(3))
+    clip = _blank(episode, chosen)
     for row, index in enumerate(chosen):
-        frame = episode.frames[index]
-        for name, box in boxes(episode, index).items():
-            edges[row, _NUMBERS[name]] = box
-            present[row, _NUMBERS[name]] = True
-        for relation, name in frame.relations:
-            contact[row, _NUMBERS[name]] |= relation in CONTACT
-        for thing in frame.things:
-            opened[row, _NUMBERS[thing.name]] = thing.open
-        if frame.held is not None:
-            held[row] = _NUMBERS[frame.held]
-        for event in episode.plan.events:
-            if event.start <= index < event.end:
-                verb[row] = VERBS.index(event.move.verb)
-                act_object[row] = _NUMBERS[event.move.object]
-    pictures = np.stack([np.asarray(draw(episode, index)) for index in chosen])
+        clip.frames[row] = np.asarray(draw(episode, index))
+        _label(clip, row, episode, index)
+    return clip
+
+
+def _blank(episode: Episode, chosen: Sequence[int]) -> Clip:
+    """Give the arrays of some frames, with nothing in them yet."""
+    count, classes = len(chosen), len(CLASSES)
     return Clip(
-        seed,
-        np.array(chosen, np.int64),
-        pictures,
-        edges,
-        present,
-        held,
-        verb,
-        act_object,
-        contact,
-        opened,
-        episode.plan.events,
+        seed=episode.plan.seed,
+        indices=np.array(chosen, np.int64),
+        frames=np.zeros((count, HEIGHT, WIDTH, 3), np.uint8),
+        boxes=np.zeros((count, classes, 4), np.float32),
+        present=np.zeros((count, classes), np.bool_),
+        held=np.full(count, -1, np.int64),
+        verb=np.full(count, -1, np.int64),
+        act_object=np.full(count, -1, np.int64),
+        contact=np.zeros((count, classes), np.bool_),
+        opened=np.zeros((count, classes), np.float32),
+        events=episode.plan.events,
     )
+
+
+def _label(clip: Clip, row: int, episode: Episode, index: int) -> None:
+    """Write what is true in frame `index` of the episode into a row of the clip."""
+    frame = episode.frames[index]
+    for name, box in boxes(episode, index).items():
+        clip.boxes[row, _NUMBERS[name]] = box
+        clip.present[row, _NUMBERS[name]] = True
+    for relation, name in frame.relations:
+        clip.contact[row, _NUMBERS[name]] |= relation in CONTACT
+    for thing in frame.things:
+        clip.opened[row, _NUMBERS[thing.name]] = thing.open
+    if frame.held is not None:
+        clip.held[row] = _NUMBERS[frame.held]
+    for event in episode.plan.events:
+        if event.start <= index < event.end:
+            clip.verb[row] = VERBS.index(event.move.verb)
+            clip.act_object[row] = _NUMBERS[event.move.object]

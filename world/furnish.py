@@ -117,7 +117,8 @@ def _place(rng: random.Random, names: list[str]) -> tuple[dict[str, Spot], list[
     on_floor = [Spot(x, FRONT_ROW) for x in COLUMNS]
     rng.shuffle(on_table)
     rng.shuffle(on_floor)
-    for name in rng.sample(carried := [n for n in names if n in CARRIED], len(carried)):
+    carried = [name for name in names if name in CARRIED]
+    for name in rng.sample(carried, len(carried)):
         spots = on_table if on_table and (rng.random() < 0.6 or not on_floor) else on_floor
         homes[name] = spots.pop()
     return homes, columns, [*on_table, *on_floor]

@@ -7,11 +7,10 @@ from typing import Final
 from PIL import ImageDraw
 
 from aotd.world.scene import Colour
-from aotd.world.shapes import DARK, INK, PAPER, Edges, Painter, lighter
+from aotd.world.shapes import DARK, GOLD, INK, PAPER, Edges, Painter, lighter
 
 __all__ = ["FURNITURE"]
 
-_GOLD: Final = (250, 220, 90)
 _SKY: Final = (150, 200, 240)
 _GLASS: Final = (205, 226, 232)
 
@@ -29,7 +28,7 @@ def _door(pen: ImageDraw.ImageDraw, box: Edges, tone: Colour, opened: float, sha
         for top, bottom in panels:
             fill = _GLASS if not shape else None
             pen.rectangle((x1 + 7, y1 + top, edge - 5, y1 + bottom), outline=INK, fill=fill)
-    pen.ellipse((edge - 5, (y1 + y2) // 2, edge - 1, (y1 + y2) // 2 + 4), fill=_GOLD)
+    pen.ellipse((edge - 5, (y1 + y2) // 2, edge - 1, (y1 + y2) // 2 + 4), fill=GOLD)
 
 
 def _closet(pen: ImageDraw.ImageDraw, box: Edges, tone: Colour, opened: float, shape: int) -> None:
@@ -46,7 +45,7 @@ def _closet(pen: ImageDraw.ImageDraw, box: Edges, tone: Colour, opened: float, s
     for x in (middle - shown, middle + shown):
         pen.line((x, y1 + 3, x, y2 - 3), fill=INK)
     for x in (middle - shown - 4, middle + shown + 2):
-        pen.rectangle((x, (y1 + y2) // 2 - 3, x + 2, (y1 + y2) // 2 + 3), fill=_GOLD)
+        pen.rectangle((x, (y1 + y2) // 2 - 3, x + 2, (y1 + y2) // 2 + 3), fill=GOLD)
     if shape:
         pen.rectangle((x1, y1, x2, y1 + 4), fill=lighter(tone, -0.4))
 

@@ -23,8 +23,9 @@ from aotd.world.split import seed_of
 __all__ = ["choose_wrong"]
 
 _COUNTED: Final = 4000
-"""Plans that are counted; drawn from the end of the training split."""
+"""Plans that are counted: those of the training split's last episodes."""
 _LAST: Final = 1_199_999
+"""Number of the training split's last episode."""
 _WRONG: Final = 3
 _USED: Final = 10
 """How much more often what was used already is offered where other objects are asked for: it is there too."""

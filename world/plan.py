@@ -66,8 +66,6 @@ class Event(NamedTuple):
     spot : Spot
         Where the object is found, or for "put" and "throw" where it comes to rest; what happens in the
         hands or on a seat already taken has none, (0, 0).
-    legal : tuple[Move, ...]
-        All moves that were possible when the event began, its own among them.
     held : str or None
         What else is held throughout the event, or is used in it without leaving the hands.
     seat : Move or None
@@ -79,7 +77,6 @@ class Event(NamedTuple):
     start: int
     end: int
     spot: Spot
-    legal: tuple[Move, ...]
     held: str | None
     seat: Move | None
 
@@ -107,13 +104,12 @@ def plan(seed: int) -> Plan:
     state = _State(room, free)
     steps = []
     for _ in range(rng.choice((2, 3, 3, 4))):
-        legal, before = state.legal(), state.held
-        move = _pick(rng, legal, focus)
+        before, move = state.held, _pick(rng, state.legal(), focus)
         focus = "" if move.verb == focus else focus
         spot = state.apply(move, rng)
         held = state.held if state.held == before else None
         walk, work = rng.randint(8, 11), rng.randint(16, 20)
-        steps.append(Event(move, 0, walk, walk + work, spot, legal, held, state.seat_during(move)))
+        steps.append(Event(move, 0, walk, walk + work, spot, held, state.seat_during(move)))
     frames = max(rng.randint(*_LENGTHS), sum(step.end for step in steps) + _LEAST_QUIET)
     return Plan(seed, room, _spread(rng, steps, frames), frames, rng.uniform(70, 200))
 

@@ -12,13 +12,13 @@ from PIL import ImageDraw
 
 from aotd.world.scene import Colour
 
-__all__ = ["DARK", "INK", "PAPER", "SHAPES", "Edges", "Painter", "lighter"]
+__all__ = ["DARK", "GOLD", "INK", "PAPER", "SHAPES", "Edges", "Painter", "lighter"]
 
 INK: Final = (25, 25, 30)
 DARK: Final = (38, 34, 40)
 PAPER: Final = (248, 246, 236)
+GOLD: Final = (250, 220, 90)
 _BREAD: Final = (226, 182, 110)
-_GOLD: Final = (250, 220, 90)
 
 Edges = tuple[int, int, int, int]
 """`x1, y1, x2, y2`; the last pixels belong to the object."""
@@ -58,7 +58,7 @@ def _book(pen: ImageDraw.ImageDraw, box: Edges, tone: Colour, opened: float, sha
             pen.rectangle((x1 + 1, y2 - 4, x2 - 1, y2 - 1), fill=PAPER)
         else:
             pen.rectangle((x1 + 1, y1 + 1, x1 + 3, y2 - 1), fill=PAPER)
-        pen.rectangle((x1 + 7, y1 + 5, x2 - 4, y1 + 9), fill=_GOLD)
+        pen.rectangle((x1 + 7, y1 + 5, x2 - 4, y1 + 9), fill=GOLD)
         return
     middle = (x1 + x2) // 2
     pen.rectangle((x1 + 2, y1 + 1, x2 - 2, y2 - 3), fill=PAPER)
@@ -128,7 +128,7 @@ def _bag(pen: ImageDraw.ImageDraw, box: Edges, tone: Colour, opened: float, shap
         middle = (x1 + x2) // 2
         flap = lighter(tone, 0.2)
         pen.polygon(((x1 + 3, top), (x2 - 3, top), (middle, top + 11)), fill=flap, outline=INK)
-        pen.rectangle((middle - 2, top + 8, middle + 2, top + 12), fill=_GOLD)
+        pen.rectangle((middle - 2, top + 8, middle + 2, top + 12), fill=GOLD)
 
 
 def _carton(pen: ImageDraw.ImageDraw, box: Edges, tone: Colour, opened: float, shape: int) -> None:
