@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.console import Console
 from aotd.cli.errors import UsageError
 from aotd.cli.execution import execute, start
 from aotd.cli.settings import load_config
+from aotd.cli.view import view
 from aotd.cli.views import example_view
 from aotd.traces.export import export
 from aotd.world.build import write_world
@@ -20,15 +21,21 @@ from aotd.world.sheet import contact_sheet
 MARKER = ".aotd-demo"
 """Marks a folder that this command made and may replace."""
 
+_EYES: Final = {"demo": "small models look at the pixels", "oracle": "models read the annotation"}
+
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to make")] = Path("demo"),
-    clips: Annotated[int, typer.Option(min=1, help="Clips to render")] = 12,
-    seed: Annotated[int, typer.Option(help="Seed of the world")] = 0,
+    clips: Annotated[int, typer.Option(min=1, help="Clips to render")] = 5,
+    seed: Annotated[int, typer.Option(help="Seed of the world; from 1400 on, clips for testing")] = 1400,
+    preset: Annotated[
+        str, typer.Option(help="demo: small models that see pixels; oracle: annotation is read")
+    ] = "demo",
 ) -> None:
-    """Render a small household world, answer its questions, export them, and show one trace.
+    """Render a small household world, answer its questions, export the chains of thought, write pages.
 
-    The models are oracles: they read the world's annotation, not its pixels.
+    The models are small ones that come with aotd and were trained on other clips of this world; with
+    `--preset oracle`, which needs no torch, annotation answers in their place.
     """
     if out.exists() and not (out / MARKER).is_file() and any(out.iterdir()):
         raise UsageError(f"{out} holds other files: give --out a new folder")
@@ -39,8 +46,9 @@ def demo(
     annotations = write_world(out / "world", clips=clips, seed=seed)
     contact_sheet(out / "world", out / "world" / "sheet.png")
     source = {"annotations": str(annotations.resolve()), "videos": str((out / "world" / "videos").resolve())}
-    config = load_config("oracle", None, [], source)
-    print(f"Answering their questions into {out / 'run'} (preset oracle: models read annotation) ...")
+    config = load_config(preset, None, [], source)
+    eyes = _EYES.get(preset, "your models")
+    print(f"Answering their questions into {out / 'run'} (preset {preset}: {eyes}) ...")
     run, items = start(config, out / "run")
     code = execute(run, config, items, done=())
     examples = run.examples()
@@ -50,5 +58,6 @@ def demo(
     kept = [e for e in examples.values() if e.kept]
     if kept:
         Console().print(example_view(max(kept, key=lambda e: len(e.trace.calls) if e.trace else 0)))
-    print(f"Look at {out / 'world' / 'sheet.png'}; then: aotd view {out / 'run'} --all")
+    view(out / "run", None, None, True, 0, None, None)
+    print(f"Look at {out / 'world' / 'sheet.png'} and open {out / 'run' / 'view' / 'index.html'}")
     raise typer.Exit(code)

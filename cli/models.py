@@ -14,12 +14,15 @@ from aotd.agent.config import RunConfig
 from aotd.cli.errors import UsageError
 from aotd.cli.settings import load_config, preset_names
 from aotd.tools.catalogue import PUBLISHED, UNIVTG_SOURCE
-from aotd.tools.checkpoints import CheckpointMissing, fetch_checkpoint, find_checkpoint, local_file
+from aotd.tools.checkpoints import EMBEDDED, CheckpointMissing, fetch_checkpoint, find_checkpoint, local_file
 from aotd.tools.memory import Need, free_memory, needs
 
 __all__ = ["app", "memory_lines", "model_findings"]
 
 app = typer.Typer(help="Checkpoints: what settings need, where it is, and fetching it.", no_args_is_help=True)
+
+OURS = "Apache-2.0"
+"""The licence of the models that come with aotd."""
 
 Words = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings")]
 Finding = tuple[str, bool | None, str]
@@ -46,7 +49,7 @@ def list_models(
             need.role,
             need.weights or "UniVTG's checkpoint",
             "yes" if _place(need) else "no",
-            known.licence if known else "see its page",
+            known.licence if known else OURS if need.weights.startswith(EMBEDDED) else "see its page",
             _memory(need),
             need.device,
         )

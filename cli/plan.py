@@ -13,6 +13,7 @@ import typer
 from aotd.agent.pipeline import Pipeline
 from aotd.agent.plan import Planned
 from aotd.agent.sandbox.host import Inputs
+from aotd.benchmarks.star_runs import decomposition_config
 from aotd.cli.execution import composed
 from aotd.cli.generate import Words
 from aotd.cli.progress import Progress
@@ -36,7 +37,10 @@ def plan(
 ) -> None:
     """Write and check a program for each question; run none. A `recorded` planner reads the file back."""
     check_dataset(dataset)
-    settled = load_config(preset, config, settings or [], {"dataset": dataset})
+    # Planning sees nothing: no other model is made, and no video is wanted.
+    settled = decomposition_config(
+        load_config(preset, config, settings or [], {"dataset": dataset}), selector=False, videos=False
+    )
     questions = [item.question for item in load_questions(dataset, annotations, None, limit)]
     passed = 0
     with (

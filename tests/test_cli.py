@@ -288,12 +288,13 @@ def test_schema_and_prompt_are_printed(aotd: Aotd) -> None:
 
 def test_demo_runs_the_main_job_and_spares_other_folders(aotd: Aotd, tmp_path: Path) -> None:
     """The demo renders, answers, exports and shows; it replaces its own folder and no other."""
-    code, out, _ = aotd("demo", "--out", tmp_path / "demo", "--clips", 2)
+    words = ("--preset", "oracle", "--out", tmp_path / "demo", "--clips", 2)
+    code, out, _ = aotd("demo", *words)
     assert code == 0
     assert "execute_command" in out
     assert (tmp_path / "demo/aotd.jsonl").stat().st_size > 0
     assert (tmp_path / "demo/world/sheet.png").read_bytes().startswith(b"\x89PNG")
-    assert aotd("demo", "--out", tmp_path / "demo", "--clips", 2)[0] == 0
+    assert aotd("demo", *words)[0] == 0
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.tex").touch()
     code, _, err = aotd("demo", "--out", tmp_path / "mine")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -261,12 +264,37 @@ def test_a_crop_is_cut_at_the_frame(crop: Any, inside: Any) -> None:
     assert torch.equal(*cut)
 
 
+def test_a_processor_that_pads_is_followed(
+    folders: dict[str, Path], store: tuple[FrameStore, str], tmp_path: Path
+) -> None:
+    """Wide and tall cuts become the squares that the checkpoint's own processor makes of them."""
+    shutil.copytree(folders["transformers"], tmp_path / "clip")
+    images = transformers.Owlv2ImageProcessor(size={"height": 64, "width": 64})
+    transformers.CLIPProcessor(image_processor=images, tokenizer=tokenizer()).save_pretrained(
+        tmp_path / "clip"
+    )
+    towers = load_clip(ClipWeights("transformers", find_checkpoint(str(tmp_path / "clip"))), "float32", "cpu")
+    assert towers.pads
+    assert not loaded(folders, "transformers").pads
+    frames, digest = store
+    (picture,) = frames.read(digest, [40])
+    for crop in ((10, 20, 74, 60), (10, 20, 50, 84)):
+        cut = picture[crop[1] : crop[3], crop[0] : crop[2]].copy()
+        wanted = images(images=cut, return_tensors="pt").pixel_values
+        ours = square_pixels(picture, crop, 64, antialias=True, pads=True)
+        assert torch.allclose(normalised(ours[None]), wanted, atol=1e-5)
+        asked = Frames(video=digest, indices=(40,), crops=(crop,))
+        (found,) = ClipFeatures(towers, frames, antialias=True, max_bytes=1 << 20).of_frames([asked])
+        assert isinstance(found, Tensor)
+        assert torch.allclose(found, towers.images(wanted), atol=1e-5)
+
+
 class Counted:
     """Towers that count what they are asked."""
 
     def __init__(self, towers: ClipTowers) -> None:
         self.towers = towers
-        self.side, self.device = towers.side, towers.device
+        self.side, self.pads, self.device = towers.side, towers.pads, towers.device
         self.images_asked: list[int] = []
         self.texts_asked: list[str] = []
 
@@ -378,6 +406,19 @@ def refusal(kind: Any, folder: Path) -> str:
     assert "\n" not in told
     assert str(folder) in told
     return told
+
+
+def test_nothing_need_be_loaded_before(folders: dict[str, Path]) -> None:
+    """CLIP of transformers loads as the first model of a process, whatever torchvision is installed."""
+    code = """
+import sys
+from aotd.tools.checkpoints import find_checkpoint
+from aotd.tools.clip_features import ClipWeights, load_clip
+print(load_clip(ClipWeights("transformers", find_checkpoint(sys.argv[1])), "float32", "cpu").side)
+"""
+    words = [sys.executable, "-c", code, str(folders["transformers"])]
+    ran = subprocess.run(words, capture_output=True, text=True, check=False, timeout=240)
+    assert ran.stdout.split() == ["64"], ran.stderr
 
 
 def test_a_folder_of_another_layout_is_told(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_a_few_steps_teach_the_detector_something() -> None:
     for _ in range(12):
         loss, parts = task.loss(batch)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(task.model.parameters(), 1.0)
         optimizer.step()
         losses.append(float(loss.detach()))

@@ -1,4 +1,4 @@
-"""Where a checkpoint lies on this machine: a local folder, a snapshot of a hub repository, or with aotd itself.
+"""Where a checkpoint lies on this machine: a folder, a snapshot of a hub repository, or with aotd itself.
 
 Settles the folder and the exact revision before anything is loaded, so that a run says what it used. What is
 missing is downloaded where the hub can be reached, and named together with the command that fetches it where
@@ -91,7 +91,7 @@ def fetch_checkpoint(weights: str, revision: str | None = None) -> Checkpoint:
 
 
 def local_file(path: str, what: str, mend: str) -> Path:
-    """Give a file that must exist; one of an embedded model is named like `embedded:grounder/model.safetensors`.
+    """Give a file that must exist, such as `embedded:grounder/model.safetensors` of an embedded model.
 
     Raises
     ------

@@ -2,14 +2,17 @@
 
 A frame's feature is CLIP's projected image embedding; a text's is the last hidden state of each token after
 the final norm, start and end included, unprojected. Neither is scaled to unit length here. Frames are resized
-to a square without keeping their aspect, as AoTD does; UniVTG's own demo crops the centre instead. Features
-are kept by (video, frame, crop) and by text in a bounded memory. Knows no detector and no grounder.
+to a square without keeping their aspect, as AoTD does; UniVTG's own demo crops the centre instead. Where the
+checkpoint's own processor pads (`do_pad`), they are filled up to one. Features are kept by (video, frame,
+crop) and by text in a bounded memory. Knows no detector and no grounder.
 """
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -22,6 +25,7 @@ from aotd.tools.frames import FrameStore
 from aotd.tools.loading import UnusableCheckpoint, load_model, load_part
 from aotd.tools.models import Frames
 from aotd.tools.open_clip_model import load_open_clip
+from aotd.tools.torchvision_cpu import mend_torchvision
 from aotd.tools.video import VideoError
 from aotd.traces.records import Box
 
@@ -80,6 +84,11 @@ class ClipTowers(Protocol):
         ...
 
     @property
+    def pads(self) -> bool:
+        """Whether frames are filled up to a square with black, at their right or bottom, or stretched."""
+        ...
+
+    @property
     def device(self) -> torch.device:
         """Where the towers are."""
         ...
@@ -109,6 +118,7 @@ class OpenClipTowers:
         self._text = getattr(model, "text", model)
         self._tokenizer = tokenizer
         self.side: int = model.visual.image_size[0]
+        self.pads = False
         self.device = model.visual.conv1.weight.device
 
     @torch.inference_mode()
@@ -139,11 +149,14 @@ class TransformersClipTowers:
         A `CLIPModel` for inference.
     tokenizer
         Its `CLIPTokenizer`.
+    pads
+        Whether its image processor pads frames to a square.
     """
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, pads: bool = False) -> None:
         self._model = model
         self._tokenizer = tokenizer
+        self.pads = pads
         self.side: int = model.config.vision_config.image_size
         self.device = model.device
 
@@ -172,13 +185,30 @@ def load_clip(weights: ClipWeights, dtype: str, device: str) -> ClipTowers:
     """
     if weights.kind == "open-clip":
         return _load_open_clip(weights.checkpoint, dtype, device)
+    mend_torchvision()
     from transformers import AutoTokenizer, CLIPModel
 
     model = load_model(CLIPModel, weights.checkpoint, dtype, device)
-    return TransformersClipTowers(model, load_part(AutoTokenizer, weights.checkpoint))
+    tokenizer = load_part(AutoTokenizer, weights.checkpoint)
+    return TransformersClipTowers(model, tokenizer, pads=_pads(weights.checkpoint.folder))
 
 
-def square_pixels(frame: NDArray[np.uint8], crop: Box | None, side: int, *, antialias: bool) -> Tensor:
+def _pads(folder: Path) -> bool:
+    """Tell whether a checkpoint's image processor pads, by either of the files that may describe it."""
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        file = folder / name
+        try:
+            read = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+            if read.get("image_processor", read).get("do_pad"):
+                return True
+        except (ValueError, AttributeError) as error:
+            raise UnusableCheckpoint(f"{file} is no description of a processor: {error}") from None
+    return False
+
+
+def square_pixels(
+    frame: NDArray[np.uint8], crop: Box | None, side: int, *, antialias: bool, pads: bool = False
+) -> Tensor:
     """Cut and resize one frame.
 
     Parameters
@@ -192,6 +222,8 @@ def square_pixels(frame: NDArray[np.uint8], crop: Box | None, side: int, *, anti
         Pixels of the square.
     antialias
         False samples pixels when shrinking, as torchvision 0.16 did by default (AoTD).
+    pads
+        Fill the cut up to a square with black, at its right or bottom, before it is resized.
 
     Returns
     -------
@@ -205,6 +237,9 @@ def square_pixels(frame: NDArray[np.uint8], crop: Box | None, side: int, *, anti
     # torch shrinks whole numbers with channels last many times faster than floats; a copy, since it takes
     # read-only arrays badly.
     whole = torch.from_numpy(frame.copy()).permute(2, 0, 1)[None]
+    if pads:
+        height, width = whole.shape[2:]
+        whole = F.pad(whole, (0, max(0, height - width), 0, max(0, width - height)))
     return F.interpolate(whole, (side, side), mode="bilinear", align_corners=False, antialias=antialias)[0]
 
 
@@ -254,7 +289,7 @@ class ClipFeatures:
                 failed[place] = error
                 continue
             for key, frame in zip(missing, pixels, strict=True):
-                waiting[key] = square_pixels(frame, key[2], self._towers.side, antialias=self._antialias)
+                waiting[key] = self._square(frame, key[2])
                 if len(waiting) == _AT_ONCE:
                     self._embed(waiting, found)
         self._embed(waiting, found)
@@ -270,6 +305,11 @@ class ClipFeatures:
         for text, (rows, tokens) in zip(missing, self._towers.texts(missing) if missing else [], strict=True):
             found[text] = self._kept.put(text, rows.float().cpu().numpy(), tokens)
         return [TokenRows(torch.tensor(found[text].rows), found[text].tokens) for text in texts]
+
+    def _square(self, frame: NDArray[np.uint8], crop: Box | None) -> Tensor:
+        """Cut and resize a frame as the towers take it."""
+        side, pads = self._towers.side, self._towers.pads
+        return square_pixels(frame, crop, side, antialias=self._antialias, pads=pads)
 
     def _embed(self, waiting: dict[_FrameKey, Tensor], found: dict[_FrameKey, _Feature]) -> None:
         """Take what waits through the image tower."""

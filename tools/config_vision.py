@@ -22,6 +22,7 @@ __all__ = [
     "LabelCheckConfig",
     "OracleKind",
     "OwlConfig",
+    "TracksConfig",
     "UniVtgConfig",
     "VideoLlmConfig",
     "VideoModelConfig",
@@ -206,6 +207,44 @@ class VideoServerConfig(Record):
         return self.server.model_copy(update={"max_tokens": self.max_tokens})
 
 
+class TracksConfig(Record):
+    """A small video model that answers from events on the tracks of a detector, trained together."""
+
+    kind: Literal["tracks"]
+    weights: str
+    """Hub repository or local folder of the event model."""
+    revision: str | None = None
+    detector: str
+    """Hub repository or local folder of the OWLv2 on whose tracks it was trained."""
+    detector_revision: str | None = None
+    dtype: Dtype = "float32"
+    """Of the detector; the event model, which is small, computes in float32."""
+    device: str | None = None
+    threshold: float = Field(default=0.5, gt=0, le=1)
+    """Least probability of an event that is told."""
+    option_threshold: float = Field(default=0.05, gt=0, le=1)
+    """Least probability of an event that answers where options are given and none is surer."""
+    presence: float = Field(default=0.25, ge=0, le=1)
+    """Least score, averaged over a clip, of an object that is in view."""
+    frames_at_once: int = Field(default=8, ge=1)
+    """Frames in one pass of the detector."""
+    clips_at_once: int = Field(default=16, ge=1)
+    feature_mb: int = Field(default=64, ge=1)
+    """Tracks of frames kept in memory."""
+
+    @property
+    def seen_by(self) -> OwlConfig:
+        """The detector as one is set."""
+        return OwlConfig(
+            kind="owl",
+            weights=self.detector,
+            revision=self.detector_revision,
+            dtype=self.dtype,
+            device=self.device,
+        )
+
+
 VideoModelConfig = Annotated[
-    OracleKind | VideoLlmConfig | VideoVllmConfig | VideoServerConfig, Field(discriminator="kind")
+    OracleKind | TracksConfig | VideoLlmConfig | VideoVllmConfig | VideoServerConfig,
+    Field(discriminator="kind"),
 ]

@@ -17,6 +17,7 @@ from aotd.tools.config_vision import (
     GroundingDinoConfig,
     OracleKind,
     OwlConfig,
+    TracksConfig,
     UniVtgConfig,
     VideoLlmConfig,
     VideoServerConfig,
@@ -93,8 +94,12 @@ def _grounder(settings: OracleKind | UniVtgConfig, size: Size, folder: Path) -> 
 
 
 def _video(
-    settings: OracleKind | VideoLlmConfig | VideoVllmConfig | VideoServerConfig, size: Size, folder: Path
+    settings: OracleKind | TracksConfig | VideoLlmConfig | VideoVllmConfig | VideoServerConfig,
+    size: Size,
+    folder: Path,
 ) -> OracleKind | VideoLlmConfig | VideoVllmConfig | VideoServerConfig:
+    if settings.kind == "tracks":
+        raise ValueError("video model tracks has no made-up weights: take transformers, vllm or an oracle")
     if isinstance(settings, OracleKind | VideoServerConfig):
         return settings
     made = {"weights": _made(settings.weights, "llava-next-video", size, folder), "revision": None}

@@ -18,6 +18,7 @@ from aotd.tools.config_vision import (
     GroundingDinoConfig,
     LabelCheckConfig,
     OracleKind,
+    TracksConfig,
     VideoServerConfig,
     VideoVllmConfig,
     YoloWorldConfig,
@@ -162,6 +163,8 @@ def make_video_model(
     if isinstance(settings, OracleKind):
         return None
     seen = _seen(frames, f"video model {settings.kind}")
+    if isinstance(settings, TracksConfig):
+        return _event_video(settings, seen, _there(settings.device or config.device))
     from aotd.tools.video_llm import VideoLlm
 
     if isinstance(settings, VideoServerConfig):
@@ -201,6 +204,24 @@ def make_video_model(
     )
     chat.check()
     return VideoLlm(chat, seen)
+
+
+def _event_video(settings: TracksConfig, frames: FrameStore, device: str) -> VideoModel:
+    need_packages("video model tracks", "hf", "torch", "torchvision", "transformers")
+    from aotd.tools.event_video import EventVideo
+
+    return EventVideo(
+        find_checkpoint(settings.weights, settings.revision),
+        find_checkpoint(settings.detector, settings.detector_revision),
+        frames,
+        device=device,
+        dtype=settings.dtype,
+        threshold=settings.threshold,
+        option_threshold=settings.option_threshold,
+        presence=settings.presence,
+        frames_at_once=settings.frames_at_once,
+        feature_mb=settings.feature_mb,
+    )
 
 
 def make_embedder(config: ToolsConfig) -> Embedder | None:

@@ -18,7 +18,13 @@ from aotd.tools.catalogue import PUBLISHED
 from aotd.tools.checkpoints import CheckpointMissing, find_checkpoint
 from aotd.tools.config import ToolsConfig
 from aotd.tools.config_text import Dtype, TextLlmConfig, TextRoleName, TextVllmConfig
-from aotd.tools.config_vision import UniVtgConfig, VideoLlmConfig, VideoVllmConfig, YoloWorldConfig
+from aotd.tools.config_vision import (
+    TracksConfig,
+    UniVtgConfig,
+    VideoLlmConfig,
+    VideoVllmConfig,
+    YoloWorldConfig,
+)
 
 __all__ = ["Need", "NotEnoughMemory", "check_memory", "free_memory", "needs"]
 
@@ -127,6 +133,9 @@ def _vision(config: ToolsConfig) -> Iterator[Need]:
         yield _shared("video model", video, config)
     elif isinstance(video, VideoLlmConfig):
         yield _need("video model", video, config)
+    elif isinstance(video, TracksConfig):
+        yield _need("video model", video, config)
+        yield _need("video model's detector", video.seen_by, config)
     if config.embedder is not None:
         yield _need("embedder", config.embedder, config)
 

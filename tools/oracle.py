@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
+from aotd.tools.deeds import fitting_options, told_actions, told_objects
 from aotd.tools.models import (
     Detection,
     DetectRequest,
@@ -24,7 +25,7 @@ from aotd.tools.models import (
 )
 from aotd.tools.sampling import Timeline, keyframe_offset
 from aotd.traces.situations import Keyframe, SituationGraph
-from aotd.traces.star_phrases import Phrase, action_phrase, parse_phrase
+from aotd.traces.star_phrases import action_phrase, parse_phrase
 from aotd.traces.star_vocabulary import ACTIONS, ACTIONS_BY_ID, OBJECTS, Action, object_id, relation_id
 
 __all__ = ["OracleDetector", "OracleGrounder", "OracleVideoModel", "Sheet"]
@@ -167,9 +168,9 @@ class OracleVideoModel:
     def _answer(self, request: VideoRequest) -> VideoAnswer:
         keyframes = self._sheet.during(request.clip)
         if request.task == "objects":
-            return VideoAnswer(texts=_objects(request, keyframes))
+            return VideoAnswer(texts=told_objects(request, _in_order(keyframes), _there(keyframes)))
         if request.task == "actions":
-            return VideoAnswer(texts=_actions(request, keyframes))
+            return VideoAnswer(texts=told_actions(request, _in_order(keyframes)))
         if request.task == "is_this":
             return VideoAnswer(texts=("yes" if _shown(request.subject or "", keyframes) else "no",))
         if request.task == "choice":
@@ -213,51 +214,23 @@ def _windows(hits: Sequence[Sequence[bool]]) -> tuple[tuple[int, int], ...]:
     return tuple(windows)
 
 
-def _objects(request: VideoRequest, keyframes: Sequence[Keyframe]) -> tuple[str, ...]:
-    """Objects of the clip's actions with the description's verb; without a verb, objects present."""
-    phrase = parse_phrase(request.subject or "")
-    if phrase.verb is not None:
-        names = [a.obj for a in _in_order(keyframes) if a.verb == phrase.verb]
-    else:
-        names = [OBJECTS[o] for k in keyframes for o, _ in k.boxes]
-        names = [n for n in names if n != "person"]
-    names = list(dict.fromkeys(names))
-    if request.options is None:
-        return tuple(names)
-    options = {parse_phrase(o).obj: o for o in reversed(request.options)}
-    return tuple(options[n] for n in names if n in options)
-
-
-def _actions(request: VideoRequest, keyframes: Sequence[Keyframe]) -> tuple[str, ...]:
-    """Phrases of the clip's actions, those with the subject when it is given."""
-    seen = _in_order(keyframes)
-    if request.subject is not None:
-        obj = parse_phrase(request.subject).obj
-        seen = [a for a in seen if a.obj == obj]
-    if request.options is None:
-        return tuple(dict.fromkeys(action_phrase(a.id) for a in seen))
-    fitting = [o for a in seen for o in request.options if _fits(parse_phrase(o), a)]
-    return tuple(dict.fromkeys(fitting))
+def _there(keyframes: Sequence[Keyframe]) -> list[str]:
+    """Names of the objects of a clip, the person left out."""
+    names = [OBJECTS[o] for k in keyframes for o, _ in k.boxes]
+    return [n for n in names if n != "person"]
 
 
 def _choice(request: VideoRequest, keyframes: Sequence[Keyframe]) -> VideoAnswer:
     """Choose the one option that an action of the clip, or an object of one, fits; else abstain."""
-    seen = _in_order(keyframes)
-    fitting = dict.fromkeys(o for o in request.options or () if any(_fits(parse_phrase(o), a) for a in seen))
+    fitting = fitting_options(request.options or (), _in_order(keyframes))
     if len(fitting) == 1:
-        return VideoAnswer(texts=tuple(fitting), notes=("rule: one option fits the annotated actions",))
+        return VideoAnswer(texts=fitting, notes=("rule: one option fits the annotated actions",))
     return VideoAnswer(texts=(), notes=(f"{len(fitting)} options fit the annotated actions",))
 
 
 def _in_order(keyframes: Sequence[Keyframe]) -> list[Action]:
     """Distinct actions by first appearance, list order breaking ties."""
     return [ACTIONS_BY_ID[a] for a in dict.fromkeys(a for k in keyframes for a in k.actions)]
-
-
-def _fits(phrase: Phrase, done: Action) -> bool:
-    if phrase.verb is None and phrase.obj is None:
-        return False
-    return phrase.verb in (None, done.verb) and phrase.obj in (None, done.obj)
 
 
 def _shown(subject: str, keyframes: Sequence[Keyframe]) -> bool:

@@ -96,7 +96,7 @@ def fit(
             group["lr"] = rate(course, step)
         loss, told = task.loss(moved(batch, torch.device(device)))
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(task.model.parameters(), 1.0)
         optimizer.step()
         parts = {name: parts.get(name, 0.0) + value.item() for name, value in told.items()}

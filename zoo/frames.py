@@ -76,7 +76,8 @@ def as_filmed(frame: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]
     """Change a frame's light a little, add noise, and compress it, each by chance."""
     seen = frame.astype(np.float32)
     if rng.random() < 0.5:
-        seen = seen * np.float32([rng.uniform(0.92, 1.08) for _ in range(3)]) + rng.uniform(-8, 8)
+        light = np.array([rng.uniform(0.92, 1.08) for _ in range(3)], np.float32)
+        seen = seen * light + rng.uniform(-8, 8)
     if rng.random() < 0.3:
         noise = np.random.default_rng(rng.randrange(1 << 30))
         seen = seen + noise.normal(0, rng.uniform(1, 5), seen.shape).astype(np.float32)

@@ -5,6 +5,7 @@ Each class answers to its name in STAR, to each part of that name, and to either
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterable
 from typing import Any, Final
@@ -52,9 +53,7 @@ def clip_tokenizer(texts: Iterable[str], length: int) -> Any:
         vocab_size=2 * len(letters) + _MERGES, show_progress=False, end_of_word_suffix="</w>"
     )
     learner.train_from_iterator(sorted(set(texts)), trainer)
-    import json
-
-    merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+    merges: Any = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
     words = [*letters, *(f"{letter}</w>" for letter in letters)]
     words += [word for word in dict.fromkeys("".join(pair) for pair in merges) if word not in set(words)]
     vocabulary = {word: place for place, word in enumerate([*words, "<|startoftext|>", "<|endoftext|>"])}

@@ -1,0 +1,70 @@
+"""`python -m aotd.zoo`: train the small models one by one or all, put them into the package, measure them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from tqdm import tqdm
+
+from aotd.zoo.ship import MODELS, ship
+
+
+class _Trainer(Protocol):
+    def __call__(self, home: Path, *, device: str, workers: int, tell: Callable[[str], None]) -> None: ...
+
+
+def _trainer(name: str) -> _Trainer:
+    """Import one model's training; each needs torch, and some more."""
+    if name == "detector":
+        from aotd.zoo.detector import train_detector
+
+        return train_detector
+    if name == "clip":
+        from aotd.zoo.clip import train_clip
+
+        return train_clip
+    if name == "grounder":
+        from aotd.zoo.grounder import train_grounder
+
+        return train_grounder
+    if name == "events":
+        from aotd.zoo.events import train_events
+
+        return train_events
+    from aotd.zoo.planner import train_planner
+
+    return train_planner
+
+
+def main() -> int:
+    """Read the command line, and do it."""
+    parser = argparse.ArgumentParser(prog="python -m aotd.zoo", description=__doc__)
+    parser.add_argument("job", choices=[*MODELS, "all", "ship", "quality"], help="what to train, or to do")
+    parser.add_argument(
+        "--home", type=Path, default=Path("zoo-runs"), help="folder of curves and checkpoints"
+    )
+    parser.add_argument("--device", default="cpu", help="such as cuda:0")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw the household")
+    parser.add_argument("--clips", type=int, default=70, help="quality: clips of the test split")
+    given = parser.parse_args()
+    if given.job == "quality":
+        from aotd.zoo.quality import check_quality
+
+        return check_quality(given.home / "quality", clips=given.clips)
+    if given.job != "ship":
+        for name in MODELS if given.job == "all" else (given.job,):
+            tqdm.write(f"{name}: into {given.home / name}; a run that was stopped goes on")
+            _trainer(name)(given.home, device=given.device, workers=given.workers, tell=tqdm.write)
+        if given.job != "all":
+            return 0
+    for line in ship(given.home):
+        tqdm.write(line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
