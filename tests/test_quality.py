@@ -18,13 +18,14 @@ WEIGHTS = Path(str(resources.files("aotd.tools") / "weights"))
 
 CLIPS = 5
 SLICE = {
-    "detection, objects": 70.0,
-    "grounding": 35.0,
-    "action": 50.0,
-    "one-hop questions": 50.0,
-    "planning": 80.0,
-    "whole agent": 45.0,
-    "planted faults refused": 97.0,
+    "planning": 90,
+    "detection, objects": 60,
+    "grounding": 45,
+    "action": 60,
+    "one-hop questions": 60,
+    "whole agent": 45,
+    "chains kept": 45,
+    "planted faults refused": 99,
 }
 """Floors of a slice: lower than `FLOORS`, since five clips say less than seventy."""
 

@@ -36,6 +36,10 @@ EMBEDDED: Final = "embedded:"
 _PICKLED: Final = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 
 
+_TOLD: Final = frozenset({".md", ".csv"})
+"""Files of a folder that tell of a model and are no part of it."""
+
+
 class CheckpointMissing(ValueError):
     """A checkpoint is neither in a folder nor in the hub's cache; says which and what fetches it."""
 
@@ -130,9 +134,13 @@ def _local(folder: Path) -> Checkpoint:
 
 
 def _fingerprint(folder: Path) -> str:
-    """Hash small files by content and large ones by name and size: reading gigabytes would take minutes."""
+    """Hash small files by content and large ones by name and size: reading gigabytes would take minutes.
+
+    A card or a curve decides no answer, and is left out.
+    """
     digest = hashlib.sha256()
-    for file in sorted(p for p in folder.rglob("*") if p.is_file() and ".cache" not in p.parts):
+    files = (p for p in folder.rglob("*") if p.is_file() and p.suffix not in _TOLD)
+    for file in sorted(p for p in files if ".cache" not in p.parts):
         size = file.stat().st_size
         digest.update(f"{file.relative_to(folder).as_posix()}\n{size}\n".encode())
         if size < 1 << 22:
