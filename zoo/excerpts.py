@@ -72,7 +72,7 @@ def kept_excerpts(
     workers: int,
     tell: Callable[[str], None],
 ) -> Excerpts:
-    """Read the excerpts that an earlier call embedded with the same weights, or embed and keep them.
+    """Read the excerpts that an earlier call embedded by the same CLIP, or embed and keep them.
 
     Parameters
     ----------
@@ -86,7 +86,8 @@ def kept_excerpts(
         Processes that draw.
     """
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
-    recipe = {"clip": digest, "split": part.split, "first": str(part.first), "episodes": str(part.episodes)}
+    recipe = {"clip": digest, "pads": str(towers.pads), "split": part.split}
+    recipe |= {"first": str(part.first), "episodes": str(part.episodes)}
     if file.is_file():
         with safe_open(file, "pt") as opened:
             if opened.metadata() == recipe:

@@ -30,6 +30,7 @@ TEST_SEED: Final = 1400
 _BLIND_EPISODES: Final = 700
 """Of the training split, for the blind baselines."""
 _MARK: Final = ".aotd-quality"
+_MARGIN: Final = ", margin"
 
 FLOORS: Final[Mapping[str, float]] = {
     "planning": 95,
@@ -88,8 +89,8 @@ def below(figures: Mapping[str, Figure], floors: Mapping[str, float]) -> list[st
     """Name the figures below their floors; a floor "NAME, margin" is of points above the best baseline."""
     found = []
     for name, floor in floors.items():
-        plain, _, margin = name.partition(", ")
-        value = figures[plain].margin if margin else figures[plain].value
+        figure = figures[name.removesuffix(_MARGIN)]
+        value = figure.margin if name.endswith(_MARGIN) else figure.value
         if value < floor:
             found.append(f"{name} is {value:.1f}, at least {floor:g} is wanted")
     return found
