@@ -178,7 +178,10 @@ def test_missing_fps_names_the_option(aotd: Aotd, world: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--preset", "orcale"], "unknown preset 'orcale': the presets are demo, modern, oracle, paper, served"),
+        (
+            ["--preset", "orcale"],
+            "unknown preset 'orcale': the presets are demo, modern, oracle, paper, served",
+        ),
         ([], "--preset"),
         (["--preset", "oracle", "orcale.future=false"], "unknown setting orcale: did you mean oracle?"),
         (["--preset", "oracle", "oracle.past=false"], "unknown setting oracle.past: known here: future"),

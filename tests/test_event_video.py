@@ -15,7 +15,7 @@ from aotd.tools.checkpoints import find_checkpoint
 from aotd.tools.config import ToolsConfig
 from aotd.tools.event_answers import Sight, answer_from
 from aotd.tools.event_model import EventModel, EventShape, load_event_model, save_event_model
-from aotd.tools.event_spans import SeenEvent, apart, find_events
+from aotd.tools.event_spans import SeenEvent, find_events
 from aotd.tools.event_video import EventVideo
 from aotd.tools.loading import UnusableCheckpoint
 from aotd.tools.make import make_video_model
@@ -89,14 +89,6 @@ def test_a_short_pause_does_not_divide_an_event() -> None:
 def test_one_frame_can_be_an_event() -> None:
     """A clip of a single frame is read as it stands."""
     assert find_events(columns((0.7,)), torch.tensor([3.0]), (OPEN_BOX,))[0][:3] == (OPEN_BOX, 0, 1)
-
-
-def test_one_thing_is_done_at_a_time() -> None:
-    """What falls within a surer event goes; what only touches it stays, and order is that of beginnings."""
-    surest, within = SeenEvent(TAKE_BOOK, 2, 8, 0.9), SeenEvent(PUT_BOOK, 1, 4, 0.6)
-    beside, over = SeenEvent(OPEN_BOX, 0, 4, 0.5), SeenEvent(CLOSE_DOOR, 6, 12, 0.4)
-    assert apart([surest, within, beside, over]) == [beside, surest, over]
-    assert apart([]) == []
 
 
 def sight() -> Sight:

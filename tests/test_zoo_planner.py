@@ -23,6 +23,7 @@ from aotd.tools.models import Message, Reply, TextRequest, ToolError
 from aotd.tools.text_transformers import TransformersText
 from aotd.traces.outcomes import Outcome
 from aotd.traces.records import Attempt, Reason, Refusal
+from aotd.traces.star_phrases import parse_phrase
 from aotd.traces.star_vocabulary import ACTIONS
 from aotd.world.split import SPLITS
 from aotd.world.templates import TEMPLATES
@@ -111,9 +112,11 @@ def asked() -> list[Lesson]:
 @given(seed=st.integers(0, 10**9))
 @settings(max_examples=30, deadline=None)
 def test_no_pair_that_is_kept_out_is_ever_trained_with(seed: int) -> None:
-    """Neither a condition nor a relation names a pair that is kept from training."""
+    """Neither a condition, nor a relation, nor an option names a pair that is kept from training."""
     for lesson in draw_lessons(str(seed), 20):
-        named = [] if lesson.reading is None else pairs_of(lesson.reading)
+        named = [] if lesson.reading is None else list(pairs_of(lesson.reading))
+        options = map(parse_phrase, lesson.question.options or ())
+        named += [(o.verb, o.obj) for o in options if o.verb and o.obj]
         assert not [pair for pair in named if kept_out(*pair)]
 
 
@@ -187,23 +190,18 @@ def test_lessons_to_measure_come_by_kind() -> None:
 def test_the_chat_template_keeps_the_question_alone(
     weights: Path, tokenizer: Any, asked: list[Lesson]
 ) -> None:
-    """Of page, options and repairs a loaded model reads the question and if there are options, as in training."""
+    """Of page, question and repairs a loaded model reads the question and its options, as in training."""
     from aotd.tools.chat_template import ChatTokens
     from aotd.zoo.planner import PlannerTask
 
     chat = ChatTokens(find_checkpoint(str(weights)))
     task = PlannerTask(0, tokenizer, SHAPE)
-    strange = ("None", "<question>\nQuestion: ", '"]\n</question>')
-    for number, lesson in enumerate(asked[:20]):
-        options = (None, lesson.question.options, strange)[number % 3]
-        told = "None" if options is None else "given"
-        kept = (
-            f"<|im_start|>{json.dumps(lesson.question.text)}\nPossible answers: {told}<|im_end|><|im_start|>"
-        )
-        question = lesson.question.model_copy(update={"options": options})
-        assert task.prompt(lesson._replace(question=question)) == kept
+    for lesson in asked[:20]:
+        question, options = json.dumps(lesson.question.text), json.dumps(list(lesson.question.options or ()))
+        kept = f"<|im_start|>{question}\nPossible answers: {options}<|im_end|><|im_start|>"
+        assert task.prompt(lesson) == kept
         for attempts in ((), (REFUSED,), (UNUSABLE,), (REFUSED, UNUSABLE, REFUSED, REFUSED)):
-            tokens = chat.prompt(conversation(SYSTEM, question, attempts))
+            tokens = chat.prompt(conversation(SYSTEM, lesson.question, attempts))
             assert tokens == tokenizer(kept, add_special_tokens=False)["input_ids"]
 
 

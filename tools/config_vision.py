@@ -220,9 +220,9 @@ class TracksConfig(Record):
     dtype: Dtype = "float32"
     """Of the detector; the event model, which is small, computes in float32."""
     device: str | None = None
-    threshold: float = Field(default=0.5, gt=0, le=1)
+    threshold: float = Field(default=0.3, gt=0, le=1)
     """Least probability of an event that is told."""
-    option_threshold: float = Field(default=0.05, gt=0, le=1)
+    option_threshold: float = Field(default=0.02, gt=0, le=1)
     """Least probability of an event that answers where options are given and none is surer."""
     presence: float = Field(default=0.25, ge=0, le=1)
     """Least score, averaged over a clip, of an object that is in view."""

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from torch import Tensor
 
 from aotd.tools.deeds import fits, told_actions, told_objects
-from aotd.tools.event_spans import SeenEvent, apart
+from aotd.tools.event_spans import SeenEvent
 from aotd.tools.models import VideoAnswer, VideoRequest
 from aotd.traces.star_phrases import Phrase, action_phrase, parse_phrase
 from aotd.traces.star_vocabulary import ACTIONS_BY_ID, Action
@@ -61,13 +61,13 @@ class Sight(NamedTuple):
     @property
     def told(self) -> list[SeenEvent]:
         """Events that are sure, in order."""
-        return apart(event for event in self.events if event.probability >= self.sure)
+        return [event for event in self.events if event.probability >= self.sure]
 
     def likely(self, wanted: Iterable[str]) -> list[SeenEvent]:
         """List the sure events among some actions; if there is none, the likeliest."""
         some = set(wanted)
         among = [event for event in self.events if event.action in some]
-        sure = apart(event for event in among if event.probability >= self.sure)
+        sure = [event for event in among if event.probability >= self.sure]
         return sure or sorted(among, key=lambda event: -event.probability)[:1]
 
     def view_of(self, name: str) -> float:

@@ -5,13 +5,13 @@ An action is taken to happen once in a clip at most: of several stretches the st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["SeenEvent", "apart", "find_events", "smoothed"]
+__all__ = ["SeenEvent", "find_events", "smoothed"]
 
 _BLUR: Final = 0.15
 """Seconds: standard deviation of the bell over which probabilities are averaged."""
@@ -64,16 +64,6 @@ def find_events(
             start, end = _stretch(of_action, seconds)
             found.append(SeenEvent(action, start, end, float(of_action[start:end].max())))
     return tuple(sorted(found, key=lambda event: (event.start, -event.probability)))
-
-
-def apart(events: Iterable[SeenEvent]) -> list[SeenEvent]:
-    """Leave out events that fall for more than half within a surer one: one thing is done at a time."""
-    kept: list[SeenEvent] = []
-    for event in sorted(events, key=lambda event: -event.probability):
-        within = (min(event.end, other.end) - max(event.start, other.start) for other in kept)
-        if all(2 * common <= event.end - event.start for common in within):
-            kept.append(event)
-    return sorted(kept, key=lambda event: event.start)
 
 
 def _stretch(of_action: Tensor, seconds: Tensor) -> tuple[int, int]:

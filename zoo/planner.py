@@ -1,8 +1,8 @@
 """Train the planner: a Qwen2 of 2 million weights, from nothing, on questions of the household.
 
 It stands where any chat model that plans does and is asked by the same prompt, of which its chat template
-keeps the question, and whether there are options: it has learnt the rest by heart, and no program of the
-household says what the options are. It knows no other question and says so. Class: Qwen2 (Yang et al., 2024), as transformers has it.
+keeps the question and the options: it has learnt the functions, the rules and the examples by heart. It knows
+no other question and says so. Class: Qwen2 (Yang et al., 2024), as transformers has it.
 """
 
 from __future__ import annotations
@@ -45,16 +45,15 @@ _REPLY: Final = 96
 
 _SPECIALS: Final = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _CHAT: Final = (
-    "{%- set asked = namespace(lines=[]) -%}"
+    "{%- set asked = namespace(text='') -%}"
     "{%- for m in messages if m['role'] == 'user' and '<question>\\nQuestion: ' in m['content'] -%}"
-    "{%- set asked.lines = m['content'].split('<question>\\nQuestion: ')[1].split('\\n') -%}"
+    "{%- set asked.text = m['content'].split('<question>\\nQuestion: ')[1].split('</question>')[0] -%}"
     "{%- endfor -%}"
-    "{%- if not asked.lines -%}"
+    "{%- if not asked.text -%}"
     "{{- raise_exception('this model only plans: no question stands between <question> and </question>') -}}"
     "{%- endif -%}"
-    "{%- set open = asked.lines[1].startswith('Possible answers: None') -%}"
-    "{{- '<|im_start|>' + asked.lines[0] + '\\nPossible answers: ' + ('None' if open else 'given') -}}"
-    "{{- '<|im_end|>' -}}{%- if add_generation_prompt -%}{{- '<|im_start|>' -}}{%- endif -%}"
+    "{{- '<|im_start|>' + asked.text.strip() + '<|im_end|>' -}}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>' -}}{%- endif -%}"
 )
 _BETWEEN: Final = r'(?:(?:\n[^"\n]*)+"?|"[\])},][^"\n]*(?:\n[^"\n]*)*"?)'
 _OPTIONS: Final = "\nPossible answers: "
@@ -86,7 +85,7 @@ class PlannerTask:
         tokenizer: Any,
         shape: Mapping[str, Any] = SMALL,
         *,
-        at_once: int = 48,
+        at_once: int = 32,
         measured: int = 96,
     ) -> None:
         mend_torchvision()
@@ -160,8 +159,8 @@ class PlannerTask:
 def planner_tokenizer(lessons: int = 8000) -> Any:
     """Learn a vocabulary from some lessons: byte pairs for words, and whole pieces of programs.
 
-    The class is Qwen2's own: transformers loads no other beside such a model. Of all that it is
-    given, its chat template keeps the question, and whether there are options.
+    The class is Qwen2's own: transformers loads no other beside such a model. Its chat template keeps the
+    question and its options, of all that it is given.
     """
     from tokenizers import AddedToken
     from transformers import Qwen2Tokenizer
@@ -169,7 +168,7 @@ def planner_tokenizer(lessons: int = 8000) -> Any:
     texts, code = list[str](), {_OPTIONS}
     for question, reply, reading in draw_lessons("words", lessons):
         code |= set(_CODE.findall(reply)) if reading else set()
-        texts += [quoted(question.text), "None", "given", *_CODE.split(reply)]
+        texts += [quoted(question.text), quoted(question.options), *_CODE.split(reply)]
     pad, _, end = _SPECIALS
     tokenizer = Qwen2Tokenizer().train_new_from_iterator(
         texts, _WORDS, new_special_tokens=list(_SPECIALS), show_progress=False

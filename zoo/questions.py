@@ -2,7 +2,7 @@
 
 Training questions are put together from the world's forms and STAR's words, without episodes; those that
 measure are asked of episodes of another split. About a sixth of the pairs of a verb and an object are kept
-from training: no question has them.
+from training: no question and no option has them.
 """
 
 from __future__ import annotations
@@ -47,10 +47,6 @@ _SEVERAL: Final = 4
 _REFUSED: Final = 0.15
 _OWN_WORDS: Final = 0.3
 """How often a question is refused, or in STAR's own words."""
-_OPEN: Final = 0.12
-"""How often a question has no options."""
-_GIVEN: Final = ("Yes.", "No.")
-"""Options; which ones they are is not shown to the model."""
 _OF_WORLD: Final = 0.75
 """How often a move is one of the world's."""
 
@@ -102,7 +98,7 @@ def _verb_of(state: str) -> str:
 def _draw_lesson(rng: random.Random) -> Lesson:
     """Put together a question to train with."""
     form = rng.choices(list(_SLOTS), list(_SLOTS.values()))[0]
-    text, options = _original(form, rng), None if rng.random() < _OPEN else _GIVEN
+    text, options = _original(form, rng), _options(form, rng)
     reading = _read(text)._replace(options=options is not None)
     if rng.random() < _REFUSED:
         return refused(Lesson(_question(text, options), "", reading), "train", rng)
@@ -192,12 +188,8 @@ def _original(form: str, rng: random.Random) -> str:
     """Ask in STAR's own words about moves and states that training may have."""
     asked, condition = _draw_action(rng, by_verb=True), _draw_action(rng, by_verb=rng.random() < 0.5)
     states = [Relation(*state, relation_phrase(*state)) for state in (_draw_state(rng), _draw_state(rng))]
-    alike = rng.random()
-    if alike < 0.15:  # one object
-        others = [a for a in _ALLOWED if a.verb == condition.verb and a.obj == asked.obj]
-        condition = rng.choice(others or [condition])
-    elif alike < 0.3:  # one verb
-        condition = rng.choice([a for a in _ALLOWED if (a.verb, a.particle) == (asked.verb, asked.particle)])
+    if rng.random() < 0.2:  # both about one object
+        condition = next((a for a in _ALLOWED if a.verb == condition.verb and a.obj == asked.obj), condition)
     return TEMPLATES[form].question.format(a=_words(asked), c=_words(condition), r=states)
 
 
@@ -215,6 +207,16 @@ def _draw_state(rng: random.Random) -> tuple[str, str]:
         state = rng.choice(_WORLD_STATES if rng.random() < _OF_WORLD else _STATES)
         if not kept_out(_verb_of(relation_phrase(*state)), state[1]):
             return state
+
+
+def _options(form: str, rng: random.Random) -> tuple[str, ...] | None:
+    """Offer four moves, or now and then a few more or less, or none."""
+    count = rng.choices((4, None, 2, 3, 5), (16, 2, 1, 1, 1))[0]
+    if count is None:
+        return None
+    option = TEMPLATES[form].option.text
+    texts = dict.fromkeys(option.format(o=_words(_draw_action(rng, by_verb=False))) for _ in range(count))
+    return tuple(text[:1].upper() + text[1:] for text in texts)
 
 
 def _words(action: Action) -> Wording:
