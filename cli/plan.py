@@ -47,10 +47,11 @@ def plan(
         composed(settled, Cache(1), lambda _: None) as pipeline,
         Progress(len(questions), 0) as progress,
         out.open("w", encoding="utf-8") as file,
+        asyncio.Runner() as runner,  # one loop for all batches: a planner's queue belongs to its first
     ):
         for begin in range(0, len(questions), BATCH):
             batch = questions[begin : begin + BATCH]
-            planned = asyncio.run(_plan(pipeline, batch))
+            planned = runner.run(_plan(pipeline, batch))
             for question, program, reasons in zip(
                 batch, planned, _check(pipeline, batch, planned), strict=True
             ):

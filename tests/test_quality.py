@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
 from importlib import resources
@@ -12,6 +13,7 @@ import pytest
 from safetensors import safe_open
 
 from aotd.tools.checkpoints import CheckpointMissing, find_checkpoint, local_file
+from aotd.world.build import write_annotation
 from aotd.zoo.quality import FLOORS, Figure, below, measure
 from aotd.zoo.ship import MODELS, ship
 from tests.conftest import Aotd
@@ -125,6 +127,17 @@ def test_the_presets_models_are_listed_without_being_loaded(aotd: Aotd) -> None:
         assert f"embedded:{name}" in out
     assert "no " not in [line.split("  ")[2] for line in out.splitlines()[1:6]]
     assert out.count("Apache-2.0") >= 5
+
+
+@pytest.mark.timeout(600)
+def test_the_planner_plans_more_questions_than_fit_a_batch(aotd: Aotd, tmp_path: Path) -> None:
+    """`aotd plan` with a model in this process goes on after its first batch; nearly all programs pass."""
+    world = write_annotation(tmp_path / "world", clips=32, seed=1400)
+    code, out, _ = aotd("plan", "star", world, "--preset", "demo", "--out", tmp_path / "planned.jsonl")
+    assert code == 0
+    rows = [json.loads(line) for line in (tmp_path / "planned.jsonl").read_text().splitlines()]
+    assert len(rows) > 256
+    assert sum(row["ok"] for row in rows) >= 0.95 * len(rows), out
 
 
 @pytest.mark.timeout(600)
