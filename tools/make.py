@@ -19,6 +19,7 @@ from aotd.tools.config_vision import (
     LabelCheckConfig,
     OracleKind,
     TracksConfig,
+    VideoLlmConfig,
     VideoServerConfig,
     VideoVllmConfig,
     YoloWorldConfig,
@@ -30,6 +31,7 @@ from aotd.tools.models import Detector, Embedder, Grounder, VideoModel
 if TYPE_CHECKING:
     from aotd.tools.chat import ChatServer
     from aotd.tools.label_check import LabelCheck
+    from aotd.tools.video_chat import VideoChat
     from aotd.tools.vllm_engine import VllmEngines
 
 __all__ = ["make_detector", "make_embedder", "make_grounder", "make_video_model"]
@@ -178,23 +180,29 @@ def make_video_model(
         )
         return VideoLlm(server, seen)
     device = settings.device or config.device
-    checkpoint = find_checkpoint(settings.weights, settings.revision)
     if isinstance(settings, VideoVllmConfig):
-        from aotd.tools.vllm_video import VllmVideoChat
+        return VideoLlm(_vllm_chat(settings, device, engines), seen)
+    return VideoLlm(_transformers_chat(settings, device), seen)
 
-        engine = engines.engine(
-            checkpoint,
-            device=device,
-            dtype=settings.dtype,
-            memory_share=settings.memory_share,
-            context=settings.context,
-        )
-        served = VllmVideoChat(engine, max_frames=settings.max_frames, max_tokens=settings.max_tokens)
-        return VideoLlm(served, seen)
+
+def _vllm_chat(settings: VideoVllmConfig, device: str, engines: VllmEngines) -> VideoChat:
+    from aotd.tools.vllm_video import VllmVideoChat
+
+    engine = engines.engine(
+        find_checkpoint(settings.weights, settings.revision),
+        device=device,
+        dtype=settings.dtype,
+        memory_share=settings.memory_share,
+        context=settings.context,
+    )
+    return VllmVideoChat(engine, max_frames=settings.max_frames, max_tokens=settings.max_tokens)
+
+
+def _transformers_chat(settings: VideoLlmConfig, device: str) -> VideoChat:
     from aotd.tools.video_transformers import TransformersVideoChat
 
     chat = TransformersVideoChat(
-        checkpoint,
+        find_checkpoint(settings.weights, settings.revision),
         device=device,
         dtype=settings.dtype,
         max_frames=settings.max_frames,
@@ -203,7 +211,7 @@ def make_video_model(
         context=settings.context,
     )
     chat.check()
-    return VideoLlm(chat, seen)
+    return chat
 
 
 def _event_video(settings: TracksConfig, frames: FrameStore, device: str) -> VideoModel:

@@ -27,7 +27,7 @@ from aotd.world.draw import draw
 from aotd.world.motion import Episode, simulate
 from aotd.world.scene import FPS
 from aotd.world.split import Split, seed_of
-from aotd.zoo.fit import Batch
+from aotd.zoo.fit import Batch, alone
 from aotd.zoo.frames import as_filmed
 from aotd.zoo.phrases import truth
 
@@ -104,7 +104,7 @@ def embed_excerpts(towers: ClipTowers, part: Part, *, workers: int, tell: Callab
         _Drawn(part, towers.side, pads=towers.pads),
         batch_size=None,
         num_workers=workers,
-        worker_init_fn=_alone,
+        worker_init_fn=alone,
     )
     features, told = [], []
     for number, drawn in enumerate(loader, 1):
@@ -159,7 +159,3 @@ def _spans(episode: Episode, rng: random.Random) -> list[tuple[int, int]]:
     length = rng.randint(_SHORTEST, whole)
     start = rng.randint(0, whole - length)
     return [(0, whole), rng.choice(asked), (start, start + length)]
-
-
-def _alone(_: int) -> None:
-    torch.set_num_threads(1)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-__all__ = ["Batch", "Course", "Task", "fit", "moved"]
+__all__ = ["Batch", "Course", "Task", "alone", "fit", "moved"]
 
 Batch = dict[str, Tensor]
 
@@ -144,12 +144,13 @@ def _batches(task: Task, steps: range, workers: int) -> Iterator[Batch]:
         sampler=steps,
         num_workers=workers,
         persistent_workers=False,
-        worker_init_fn=_alone,
+        worker_init_fn=alone,
     )
     yield from loader
 
 
-def _alone(_: int) -> None:
+def alone(_: int) -> None:
+    """Keep a process that makes batches to one thread."""
     torch.set_num_threads(1)
 
 

@@ -29,7 +29,7 @@ from aotd.world.clip import CLASSES, Clip, render_clip
 from aotd.world.plan import plan
 from aotd.world.scene import FPS, VERBS
 from aotd.world.split import Split, seed_of
-from aotd.zoo.fit import Batch
+from aotd.zoo.fit import Batch, alone
 from aotd.zoo.frames import as_filmed
 
 __all__ = ["FRAMES", "Shelf", "draw_clip", "keep_tracks", "labels"]
@@ -153,13 +153,9 @@ class _Clips(Dataset[Batch]):
 
 def _drawn(split: Split, numbers: list[int], actions: Sequence[str], workers: int) -> Iterator[Batch]:
     loader: Any = DataLoader(
-        _Clips(split, actions), batch_size=None, sampler=numbers, num_workers=workers, worker_init_fn=_alone
+        _Clips(split, actions), batch_size=None, sampler=numbers, num_workers=workers, worker_init_fn=alone
     )
     yield from loader
-
-
-def _alone(_: int) -> None:
-    torch.set_num_threads(1)
 
 
 def draw_clip(split: Split, number: int) -> tuple[Clip, list[NDArray[np.uint8]]]:
