@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from aotd.tools.checkpoints import CheckpointMissing, find_checkpoint, local_file
 from aotd.world.build import write_annotation
-from aotd.zoo.quality import FLOORS, Figure, below, measure
+from aotd.zoo.quality import FLOORS, Figure, below, is_unfinished, measure
 from aotd.zoo.ship import MODELS, ship
 from tests.conftest import Aotd
 
@@ -62,6 +62,24 @@ def test_floors_are_compared_by_value_and_by_margin() -> None:
         "a is 50.0, at least 51 is wanted",
         "a, margin is 5.0, at least 6 is wanted",
     ]
+
+
+def test_a_measurement_that_ended_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
+    """Only a stopped one of as many clips is gone on with; a folder of other files is left as it is."""
+    assert not is_unfinished(tmp_path / "none", 5)
+    (tmp_path / ".aotd-quality").write_text("5\n")
+    assert is_unfinished(tmp_path, 5)
+    assert not is_unfinished(tmp_path, 6)
+    (tmp_path / "quality.json").write_text("{}")
+    assert not is_unfinished(tmp_path, 5)
+    other = tmp_path / "home/quality"
+    other.mkdir(parents=True)
+    (other / "thesis.tex").touch()
+    command = [sys.executable, "-m", "aotd.zoo", "quality", "--home", str(tmp_path / "home")]
+    told = subprocess.run(command, capture_output=True, text=True)
+    assert told.returncode == 2
+    assert told.stderr == f"aotd.zoo: {other} holds other files: give another --home\n"
+    assert [file.name for file in other.iterdir()] == ["thesis.tex"]
 
 
 def test_floors_name_figures_that_are_measured(figures: dict[str, Figure]) -> None:

@@ -29,12 +29,10 @@ MARK: Final = "aotd_random_weights.json"
 WANTED: Final = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "*.tiktoken")
 """Files that are downloaded: configuration, tokenizer and weights that hold no code."""
 
-
 EMBEDDED: Final = "embedded:"
 """Begins the names of the small models that come with aotd: `embedded:detector`."""
 
 _PICKLED: Final = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
-
 
 _TOLD: Final = frozenset({".md", ".csv"})
 """Files of a folder that tell of a model and are no part of it."""

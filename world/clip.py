@@ -18,7 +18,7 @@ from aotd.world.motion import PERSON, Episode, boxes, simulate
 from aotd.world.plan import Event
 from aotd.world.scene import HEIGHT, TABLE, THINGS, VERBS, WIDTH
 
-__all__ = ["CLASSES", "Clip", "render_clip"]
+__all__ = ["CLASSES", "Clip", "render_clip", "render_frames"]
 
 CLASSES: Final = (PERSON, TABLE, *THINGS)
 """Names of boxed classes by number, as STAR writes them; verbs are numbered by `scene.VERBS`."""
@@ -81,9 +81,14 @@ def render_clip(seed: int, indices: Sequence[int] | None = None) -> Clip:
         If the episode has no such frame.
     """
     episode = simulate(seed)
-    chosen = range(len(episode.frames)) if indices is None else indices
-    if any(not 0 <= index < len(episode.frames) for index in chosen):
-        raise IndexError(f"episode {seed} has frames 0 to {len(episode.frames) - 1}, not all of {chosen}")
+    return render_frames(episode, range(len(episode.frames)) if indices is None else indices)
+
+
+def render_frames(episode: Episode, chosen: Sequence[int]) -> Clip:
+    """Render frames of an episode that is at hand; errors as `render_clip`."""
+    last = len(episode.frames) - 1
+    if any(not 0 <= index <= last for index in chosen):
+        raise IndexError(f"episode {episode.plan.seed} has frames 0 to {last}, not all of {chosen}")
     clip = _blank(episode, chosen)
     for row, index in enumerate(chosen):
         clip.frames[row] = np.asarray(draw(episode, index))

@@ -26,7 +26,7 @@ from aotd.world.scene import (
 )
 from aotd.world.split import split_of
 
-__all__ = ["Event", "Plan", "plan"]
+__all__ = ["SHORTEST", "Event", "Plan", "plan"]
 
 _WEIGHTS: Final = {
     "take": 0.1,
@@ -44,8 +44,9 @@ _WEIGHTS: Final = {
 }
 _FOCUS: Final = {"take": 0.2, "throw": 1.3, "eat": 3.5, "drink": 3.5}
 """How readily a verb is chosen, and a room furnished for it, 1 unless told: each is seen about as often."""
-_LENGTHS: Final = (124, 140)
-"""Fewest and most frames of an episode."""
+SHORTEST: Final = 124
+_LONGEST: Final = 140
+"""Fewest and most frames of an episode, unless its events need more."""
 _LEAST_QUIET: Final = 10
 """Frames in which nothing happens, at least: two before the first event, the others after the last."""
 _EAGER: Final = 0.85
@@ -110,7 +111,7 @@ def plan(seed: int) -> Plan:
         held = state.held if state.held == before else None
         walk, work = rng.randint(8, 11), rng.randint(16, 20)
         steps.append(Event(move, 0, walk, walk + work, spot, held, state.seat_during(move)))
-    frames = max(rng.randint(*_LENGTHS), sum(step.end for step in steps) + _LEAST_QUIET)
+    frames = max(rng.randint(SHORTEST, _LONGEST), sum(step.end for step in steps) + _LEAST_QUIET)
     return Plan(seed, room, _spread(rng, steps, frames), frames, rng.uniform(70, 200))
 
 

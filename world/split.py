@@ -11,7 +11,7 @@ from typing import Final, Literal, get_args
 
 from aotd.world.scene import THINGS, Colour
 
-__all__ = ["COLOURS", "KINDS", "SPLITS", "Split", "colours", "seed_of", "split_of"]
+__all__ = ["COLOURS", "KINDS", "SPLITS", "Split", "colours", "episodes_of", "seed_of", "split_of"]
 
 Split = Literal["train", "validation", "test"]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
@@ -50,11 +50,15 @@ def seed_of(split: Split, number: int) -> int:
     ValueError
         If the split has no such episode.
     """
-    starts = [*_STARTS.values(), _END]
-    place = SPLITS.index(split)
-    if not 0 <= number < starts[place + 1] - starts[place]:
-        raise ValueError(f"{split}: has no episode {number}; it has {starts[place + 1] - starts[place]}")
-    return starts[place] + number
+    if not 0 <= number < episodes_of(split):
+        raise ValueError(f"{split}: has no episode {number}; it has {episodes_of(split)}")
+    return _STARTS[split] + number
+
+
+def episodes_of(split: Split) -> int:
+    """Count the episodes of a split."""
+    ends = [*_STARTS.values(), _END]
+    return ends[SPLITS.index(split) + 1] - _STARTS[split]
 
 
 def colours(name: str, shape: int, kind: int, split: Split) -> tuple[Colour, ...]:

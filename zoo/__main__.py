@@ -51,6 +51,13 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1, help="processes that draw the household")
     parser.add_argument("--clips", type=int, default=70, help="quality: clips of the test split")
     given = parser.parse_args()
+    try:
+        return _do(given)
+    except ValueError as error:
+        parser.exit(2, f"aotd.zoo: {error}\n")
+
+
+def _do(given: argparse.Namespace) -> int:
     if given.job == "quality":
         from aotd.zoo.quality import check_quality
 

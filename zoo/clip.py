@@ -16,13 +16,12 @@ from typing import Any, Final
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aotd.tools.clip_features import TOKENS, normalised, square_pixels
 from aotd.tools.torchvision_cpu import mend_torchvision
-from aotd.traces.star_vocabulary import CONTACT
-from aotd.world.clip import CLASSES
-from aotd.world.draw import draw
+from aotd.world.clip import CLASSES, Clip, render_frames
 from aotd.world.motion import Episode, simulate
 from aotd.world.scene import VERBS
 from aotd.world.split import Split, seed_of
@@ -47,7 +46,6 @@ _TEXT: Final = {
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
 }
-_NUMBERS: Final = {name: number for number, name in enumerate(CLASSES)}
 
 
 def train_clip(home: Path, *, device: str, workers: int, tell: Callable[[str], None]) -> None:
@@ -235,19 +233,19 @@ def draw_squares(split: Split, first: int, count: int, *, each: int, side: int) 
     """
     rng = random.Random(f"{split}/{first}")  # noqa: S311 (no secret)
     squares: list[Tensor] = []
-    labels: dict[str, list[Any]] = {}
+    labels: dict[str, list[NDArray[Any]]] = {}
     for number in range(first, first + -(-count // each)):
         episode = simulate(seed_of(split, number))
-        told = truth(episode)
-        for index in sorted(_pick_frame(episode, rng) for _ in range(each)):
-            picture = as_filmed(np.asarray(draw(episode, index)), rng)
-            squares.append(square_pixels(picture, None, side, antialias=True, pads=True))
-            true = [bool(told[index, list(saying.readings)].any()) for saying in SAYINGS]
-            for name, value in {"true": true, **_labels(episode, index)}.items():
-                labels.setdefault(name, []).append(value)
+        clip = render_frames(episode, sorted(_pick_frame(episode, rng) for _ in range(each)))
+        pictures = (as_filmed(frame, rng) for frame in clip.frames)
+        squares += [square_pixels(picture, None, side, antialias=True, pads=True) for picture in pictures]
+        told = truth(episode)[clip.indices]
+        true = np.stack([told[:, list(saying.readings)].any(1) for saying in SAYINGS], 1)
+        for name, value in {"true": true, **_labels(clip)}.items():
+            labels.setdefault(name, []).append(value)
     return {
         "squares": torch.stack(squares[:count]),
-        **{name: torch.tensor(np.array(values[:count])) for name, values in labels.items()},
+        **{name: torch.from_numpy(np.concatenate(values)[:count]) for name, values in labels.items()},
     }
 
 
@@ -258,21 +256,14 @@ def _pick_frame(episode: Episode, rng: random.Random) -> int:
     return rng.randrange(len(episode.frames))
 
 
-def _labels(episode: Episode, index: int) -> dict[str, Any]:
-    """Tell what the heads are to say of a frame."""
-    frame = episode.frames[index]
-    acts = [event.move for event in episode.plan.events if event.start <= index < event.end]
-    contact, opened = np.zeros((2, len(CLASSES)), np.float32)
-    for relation, name in frame.relations:
-        contact[_NUMBERS[name]] = max(contact[_NUMBERS[name]], relation in CONTACT)
-    for thing in frame.things:
-        opened[_NUMBERS[thing.name]] = thing.open
+def _labels(clip: Clip) -> dict[str, NDArray[Any]]:
+    """Tell what the heads are to say of each frame; 0 is for none."""
     return {
-        "verb": 1 + VERBS.index(acts[0].verb) if acts else 0,
-        "object": 1 + _NUMBERS[acts[0].object] if acts else 0,
-        "held": 0 if frame.held is None else 1 + _NUMBERS[frame.held],
-        "contact": contact,
-        "opened": opened,
+        "verb": clip.verb + 1,
+        "object": clip.act_object + 1,
+        "held": clip.held + 1,
+        "contact": clip.contact.astype(np.float32),
+        "opened": clip.opened,
     }
 
 

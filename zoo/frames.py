@@ -11,22 +11,18 @@ import random
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
+from aotd.tools.clip_features import normalised
 from aotd.world.clip import Clip, render_clip
+from aotd.world.plan import SHORTEST
 from aotd.world.scene import WIDTH
-from aotd.world.split import Split, seed_of
+from aotd.world.split import Split, episodes_of, seed_of
 from aotd.zoo.fit import Batch
 
 __all__ = ["as_filmed", "draw_frames", "mean_boxes", "pixels"]
-
-_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_STD = (0.26862954, 0.26130258, 0.27577711)
-_SIZES = {"train": 1_200_000, "validation": 200_000, "test": 200_000}
-"""Episodes of each split."""
-_SHORTEST = 124
-"""Frames that every episode has."""
 
 
 def draw_frames(split: Split, first: int, count: int, *, each: int, filmed: bool = True) -> Batch:
@@ -50,8 +46,8 @@ def draw_frames(split: Split, first: int, count: int, *, each: int, filmed: bool
     clips: list[Clip] = []
     rng = random.Random(f"{split}/{first}")  # noqa: S311 (no secret)
     for number in range(first, first + -(-count // each)):
-        seed = seed_of(split, number % _SIZES[split])
-        clips.append(render_clip(seed, sorted(rng.sample(range(_SHORTEST), each))))
+        seed = seed_of(split, number % episodes_of(split))
+        clips.append(render_clip(seed, sorted(rng.sample(range(SHORTEST), each))))
     frames = np.concatenate([clip.frames for clip in clips])[:count]
     if filmed:
         frames = np.stack([as_filmed(frame, rng) for frame in frames])
@@ -91,11 +87,8 @@ def as_filmed(frame: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]
 
 def pixels(frames: torch.Tensor) -> torch.Tensor:
     """Pad frames [N, H, W, 3] to squares at the bottom and normalise them: [N, 3, W, W], as OWLv2 does."""
-    seen = frames.permute(0, 3, 1, 2).float() / 255
-    square = seen.new_zeros(len(seen), 3, seen.shape[3], seen.shape[3])
-    square[:, :, : seen.shape[2]] = seen
-    mean, std = seen.new_tensor(_MEAN).view(3, 1, 1), seen.new_tensor(_STD).view(3, 1, 1)
-    return (square - mean) / std
+    seen = frames.permute(0, 3, 1, 2)
+    return normalised(F.pad(seen, (0, 0, 0, seen.shape[3] - seen.shape[2])))
 
 
 def mean_boxes(batch: Batch) -> torch.Tensor:

@@ -1,13 +1,14 @@
 """How good the shipped models are: every sub-task and the whole agent on the household's test split.
 
 Runs the commands that users run (`aotd bench star`, `aotd generate`, with preset `demo`), sets the answers of
-two blind baselines beside them, and fails if a figure is below its floor. What was answered is kept: the same
-call goes on. Trains nothing.
+two blind baselines beside them, and fails if a figure is below its floor. A call that was stopped is gone on
+with by the same one; after one that ended, everything is asked anew. Trains nothing.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -23,13 +24,14 @@ from aotd.traces.runs import Run
 from aotd.world.blind import BLIND, Json, blind_answers, questions
 from aotd.world.build import write_world
 
-__all__ = ["FLOORS", "Figure", "check_quality", "measure"]
+__all__ = ["FLOORS", "Figure", "check_quality", "is_unfinished", "measure"]
 
 TEST_SEED: Final = 1400
 """Of the first thousand episodes of the test split."""
 _BLIND_EPISODES: Final = 700
 """Of the training split, for the blind baselines."""
 _MARK: Final = ".aotd-quality"
+_RESULT: Final = "quality.json"
 _MARGIN: Final = ", margin"
 
 FLOORS: Final[Mapping[str, float]] = {
@@ -72,17 +74,35 @@ def check_quality(out: Path, *, clips: int) -> int:
     int
         0, or 1 if a figure is below its floor.
     """
+    if not is_unfinished(out, clips):
+        shutil.rmtree(out, ignore_errors=True)
     figures = measure(out, clips=clips, tell=tqdm.write)
     written = {name: figure._asdict() for name, figure in figures.items()}
-    (out / "quality.json").write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+    (out / _RESULT).write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     low = below(figures, FLOORS)
     for name, figure in figures.items():
         beside = "; ".join(f"{what} {value:.1f}" for what, value in figure.beside.items())
         tqdm.write(f"{name}: {figure.value:.1f} (n={figure.n}){f'  [{beside}]' if beside else ''}")
     for line in low:
         tqdm.write(f"below its floor: {line}")
-    tqdm.write(f"written to {out / 'quality.json'}")
+    tqdm.write(f"written to {out / _RESULT}")
     return 1 if low else 0
+
+
+def is_unfinished(out: Path, clips: int) -> bool:
+    """Tell whether a folder holds a measurement of as many clips that was stopped.
+
+    Raises
+    ------
+    ValueError
+        If it holds other files.
+    """
+    mark = out / _MARK
+    if not mark.is_file():
+        if out.is_dir() and any(out.iterdir()):
+            raise ValueError(f"{out} holds other files: give another --home")
+        return False
+    return mark.read_text(encoding="utf-8") == f"{clips}\n" and not (out / _RESULT).is_file()
 
 
 def below(figures: Mapping[str, Figure], floors: Mapping[str, float]) -> list[str]:
@@ -102,14 +122,14 @@ def measure(out: Path, *, clips: int, tell: Callable[[str], None]) -> dict[str, 
     Parameters
     ----------
     out
-        Gets the clips, the answers and the results; a folder of an earlier call with as many clips is gone
-        on with.
+        Gets the clips, the answers and the results; what is there already is gone on with.
     """
     world = out / "world"
-    if not (out / _MARK).is_file():
+    if not (world / "star.json").is_file():
+        out.mkdir(parents=True, exist_ok=True)
+        (out / _MARK).write_text(f"{clips}\n", encoding="utf-8")
         tell(f"drawing {clips} clips of the test split")
         write_world(world, clips=clips, seed=TEST_SEED)
-        (out / _MARK).write_text(f"{clips}\n", encoding="utf-8")
     rows: list[Json] = json.loads((world / "star.json").read_text(encoding="utf-8"))
     blind = _blind(rows)
     tools = _bench(world, out / "bench", "all", "bench.events=all")
@@ -129,7 +149,7 @@ def _aotd(*words: str) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
         last = (ended.stderr.strip() or ended.stdout.strip()).splitlines()[-1:]
-        raise RuntimeError(f"aotd {words[0]} ended with {ended.returncode}: {' '.join(last)}")
+        raise ValueError(f"aotd {words[0]} ended with {ended.returncode}: {' '.join(last)}")
 
 
 def _bench(world: Path, out: Path, subtasks: str, *words: str) -> dict[str, Any]:
