@@ -54,7 +54,7 @@ class GrammarPlanner:
     @property
     def identity(self) -> str:
         """The planner's name and the version of its programs."""
-        return "grammar/2"
+        return "grammar/3"
 
     @property
     def prompts(self) -> Mapping[str, str]:

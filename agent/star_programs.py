@@ -20,6 +20,14 @@ __all__ = ["Reading", "star_program"]
 
 _NOTHING: Final = Phrase(None, "", None, None, "", None)
 
+_SELECT: Final = "answer = select_answer(query, info, possible_answers)"
+_FORESEE: Final = f"""\
+{_SELECT}
+if not answer:
+    answer = Video_query(video_clip, query, possible_answers)"""
+"""STAR's clips end early in the action that is to be foreseen, or before it: where no evidence supports an
+answer, the whole question is asked of the clip."""
+
 
 class Reading(NamedTuple):
     """A STAR question, read: its template and the words in its slots. Slots of other templates are empty."""
@@ -38,7 +46,10 @@ class Reading(NamedTuple):
 
 def star_program(reading: Reading) -> str:
     """Write the program of a question that follows one of STAR's templates."""
-    return _WRITERS[reading.template](reading)
+    foresees = reading.template.startswith(("Prediction", "Feasibility"))
+    body = _steps(_WRITERS[reading.template](reading), _FORESEE if foresees else _SELECT, "return answer")
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    return f"def execute_command(video_clip, query, possible_answers):\n{lines}"
 
 
 def _words(phrase: Phrase, form: Form) -> str:
@@ -61,11 +72,8 @@ def _described(asked: Phrase) -> str:
     return f"object {_words(asked, 'participle')} by the person"
 
 
-def _program(*blocks: str) -> str:
-    """Put blocks of statements under the entry's signature, with the choice of the answer at the end."""
-    body = "\n".join((*blocks, "answer = select_answer(query, info, possible_answers)\nreturn answer"))
-    lines = "".join(f"    {line}\n" for line in body.splitlines())
-    return f"def execute_command(video_clip, query, possible_answers):\n{lines}"
+def _steps(*blocks: str) -> str:
+    return "\n".join(blocks)
 
 
 def _look(part: str, obj: str | None = None) -> str:
@@ -128,7 +136,7 @@ objects = [name for name in objects if name != "{event.obj}"]"""
 
 def _interaction_object(reading: Reading) -> str:
     wanted = _described(reading.asked)
-    return _program(
+    return _steps(
         _look("video_clip"),
         f'info["{wanted}"] = Query_Objs(video_clip, "{wanted}", possible_answers)',
     )
@@ -136,7 +144,7 @@ def _interaction_object(reading: Reading) -> str:
 
 def _interaction_verb(reading: Reading) -> str:
     obj = reading.asked.obj
-    return _program(
+    return _steps(
         _look("video_clip", obj),
         f'info["what the person did with the {obj}"] = Query_Actions(video_clip, "{obj}", possible_answers)',
     )
@@ -145,7 +153,7 @@ def _interaction_verb(reading: Reading) -> str:
 def _state_actions(reading: Reading) -> str:
     """Ask what the person does in a state; a state that is never seen ends the program at the query."""
     (state,) = reading.states
-    return _program(
+    return _steps(
         f'part = Filter_frames_with_act(video_clip, "person is {state}")',
         _look("part"),
         f'info["actions while {state}"] = Query_Actions(part, possible_answers=possible_answers)',
@@ -155,7 +163,7 @@ def _state_actions(reading: Reading) -> str:
 def _two_states_actions(reading: Reading) -> str:
     """Ask in two states, each looked for in the whole clip: what is found in either counts."""
     first, second = reading.states
-    return _program(
+    return _steps(
         f"""\
 first = Filter_frames_with_act(video_clip, "person is {first}")
 second = Filter_frames_with_act(video_clip, "person is {second}")""",
@@ -169,7 +177,7 @@ if second.num_frames > 0:
 
 
 def _object_after(reading: Reading) -> str:
-    return _program(
+    return _steps(
         _after(reading.event),
         _look("part"),
         _objects(reading.asked, reading.event),
@@ -178,7 +186,7 @@ def _object_after(reading: Reading) -> str:
 
 
 def _object_before(reading: Reading) -> str:
-    return _program(
+    return _steps(
         _before(reading.event),
         _look("part"),
         _objects(reading.asked, reading.event),
@@ -187,7 +195,7 @@ def _object_before(reading: Reading) -> str:
 
 
 def _action_after(reading: Reading) -> str:
-    return _program(
+    return _steps(
         _after(reading.event),
         _look("part", reading.asked.obj),
         _actions(reading.event, reading.asked.obj),
@@ -196,7 +204,7 @@ def _action_after(reading: Reading) -> str:
 
 
 def _action_before(reading: Reading) -> str:
-    return _program(
+    return _steps(
         _before(reading.event),
         _look("part", reading.asked.obj),
         _actions(reading.event, reading.asked.obj),
@@ -206,7 +214,7 @@ def _action_before(reading: Reading) -> str:
 
 def _next_action(_: Reading) -> str:
     """Take every action that first appears after the very first one, as STAR does."""
-    return _program(
+    return _steps(
         _look("video_clip"),
         """\
 actions = Query_Actions(video_clip)
@@ -216,7 +224,7 @@ info["actions after the first one"] = actions[1:]""",
 
 def _next_action_with(reading: Reading) -> str:
     obj = reading.asked.obj
-    return _program(
+    return _steps(
         _look("video_clip", obj),
         f"""\
 first = Query_Actions(video_clip)[:1]
@@ -228,7 +236,7 @@ info["later actions with the {obj}"] = [action for action in actions if action n
 def _next_object(reading: Reading) -> str:
     """Take the objects of the verb, all but that of the very first action if it is the verb's."""
     verb, wanted = _words(reading.asked, "base"), _described(reading.asked)
-    return _program(
+    return _steps(
         _look("video_clip"),
         f"""\
 first = Query_Actions(video_clip)[:1]
@@ -238,7 +246,7 @@ info["later {wanted}"] = [name for name in objects if f"{verb} the {{name}}" not
 
 
 def _next_object_after(reading: Reading) -> str:
-    return _program(
+    return _steps(
         _after(reading.event),
         _look("part"),
         _objects(reading.asked, reading.event),
@@ -251,7 +259,7 @@ def _other_object(reading: Reading) -> str:
     wanted = _described(reading.asked)
     possible = ", ".join(f'"{name}"' for name in sorted(FEASIBLE[reading.asked.verb or ""]))
     offered = ' and f"The {name}." in possible_answers' if reading.options else ""
-    return _program(
+    return _steps(
         _look("video_clip"),
         f"""\
 possible = [{possible}]
@@ -263,7 +271,7 @@ info["other possible objects in the scene"] = [name for name in others if exist(
 
 def _other_action(reading: Reading) -> str:
     obj = reading.asked.obj
-    return _program(
+    return _steps(
         _look("video_clip", obj),
         f"""\
 actions = Query_Actions(video_clip, "{obj}")
@@ -274,7 +282,7 @@ info["other actions with the {obj}"] = actions[1:]""",
 def _state_objects(reading: Reading) -> str:
     (state,) = reading.states
     wanted = _described(reading.asked)
-    return _program(
+    return _steps(
         f'part = Filter_frames_with_act(video_clip, "person is {state}")',
         _look("part"),
         f'info["{wanted}"] = Query_Objs(part, "{wanted}", possible_answers)',
@@ -285,7 +293,7 @@ def _able_object_after(reading: Reading) -> str:
     asked, event = reading.asked, reading.event
     excluded = f"""
 objects = [name for name in objects if name not in ("{event.obj}", "The {event.obj}.")]"""
-    return _program(
+    return _steps(
         _after(event),
         _look("part"),
         f'objects = Query_Objs(part, "{_described(asked)}", possible_answers)'
@@ -297,7 +305,7 @@ objects = [name for name in objects if name not in ("{event.obj}", "The {event.o
 def _able_action_after(reading: Reading) -> str:
     named = _named(reading.event)
     option = f"{named[0].upper()}{named[1:]}."
-    return _program(
+    return _steps(
         _after(reading.event),
         _look("part"),
         f"""\

@@ -51,6 +51,8 @@ class Story:
         self.frames = frames
         self.queried: list[list[int]] = []
         self.info: dict[str, object] = {}
+        self.supported = ""
+        self.answer: object = None
 
     def seen(self, part: Part) -> list[str]:
         """Everything in the part in order of first appearance."""
@@ -98,7 +100,7 @@ class Story:
 
         def keep(_: str, info: dict[str, object], __: object) -> str:
             self.info = info
-            return ""
+            return self.supported
 
         functions: dict[str, Callable[..., object]] = {
             "Filter_frames_with_act": self.localise,
@@ -108,6 +110,7 @@ class Story:
             "Query_Objs": self.objects,
             "Query_Actions": self.actions,
             "Video_summary": lambda part, query: f"seen {part.start} {query}",
+            "Video_query": lambda part, query, options: f"of {len(part.ids)} frames and {options}: {query}",
             "select_answer": keep,
         }
         scope: dict[str, object] = dict(functions)
@@ -116,7 +119,7 @@ class Story:
         exec(planned.source or "", scope)  # noqa: S102
         run = scope["execute_command"]
         assert callable(run)
-        run(Part(range(len(self.frames))), text, list(options))
+        self.answer = run(Part(range(len(self.frames))), text, list(options))
         return [what for value in self.info.values() if isinstance(value, list) for what in value]
 
 
@@ -192,3 +195,16 @@ def test_else_and_other_leave_out_the_first() -> None:
     ]
     other = "Which other object is possible to be taken by the person?"
     assert story.tell(other, ("The book.", "The bed.", "The paper/notebook.", "The dish.")) == ["book"]
+
+
+def test_only_what_is_to_be_foreseen_is_asked_of_the_clip_when_evidence_decides_nothing() -> None:
+    """Predictions ask the whole question where nothing is selected; other questions stay unanswered."""
+    story = Story(("take the book",), ("open the book",))
+    ahead, past = "What will the person do next?", "What happened after the person took the book?"
+    story.tell(ahead)
+    assert story.answer == f"of 2 frames and {list(OPTIONS)}: {ahead}"
+    story.tell(past)
+    assert story.answer == ""
+    story.supported = "Opened the book."
+    story.tell(ahead)
+    assert story.answer == "Opened the book."

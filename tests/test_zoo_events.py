@@ -108,10 +108,10 @@ def test_training_goes_on_as_if_never_stopped(shelf: Shelf, tmp_path: Path) -> N
         raise KeyboardInterrupt
 
     whole, first, second = task(shelf), task(shelf), task(shelf)
-    fit(whole, course, tmp_path / "whole", device="cpu", workers=0, tell=_quiet)
+    fit(whole, course, tmp_path / "whole", seed=0, device="cpu", workers=0, tell=_quiet)
     with pytest.raises(KeyboardInterrupt):
-        fit(first, course, tmp_path / "cut", device="cpu", workers=0, tell=cut)
-    fit(second, course, tmp_path / "cut", device="cpu", workers=0, tell=_quiet)
+        fit(first, course, tmp_path / "cut", seed=0, device="cpu", workers=0, tell=cut)
+    fit(second, course, tmp_path / "cut", seed=0, device="cpu", workers=0, tell=_quiet)
     for name, value in whole.model.state_dict().items():
         torch.testing.assert_close(second.model.state_dict()[name], value, rtol=0, atol=1e-6)
 

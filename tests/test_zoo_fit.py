@@ -48,7 +48,7 @@ class Line:
 
 def learn(task: Line, folder: Path) -> None:
     """Fit in this process."""
-    fit(task, COURSE, folder, device="cpu", workers=0, tell=lambda _: None)
+    fit(task, COURSE, folder, seed=0, device="cpu", workers=0, tell=lambda _: None)
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -88,6 +88,14 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     again.stop_at = 0
     learn(again, tmp_path)
     assert torch.equal(task.line.weight, again.line.weight)
+    assert len(rows(tmp_path)) == 3
+
+
+def test_a_run_is_not_gone_on_with_by_another_seed(tmp_path: Path) -> None:
+    """A folder with a run of one seed is refused to another, and keeps what it holds."""
+    learn(Line(), tmp_path)
+    with pytest.raises(ValueError, match="holds a run with seed 0: give that seed, or another --home"):
+        fit(Line(), COURSE, tmp_path, seed=1, device="cpu", workers=0, tell=lambda _: None)
     assert len(rows(tmp_path)) == 3
 
 

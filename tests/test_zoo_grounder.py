@@ -62,7 +62,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a narrow CLIP that was trained for two steps."""
     folder = tmp_path_factory.mktemp("clip")
     task, told = ClipTask(tower(), 0, measured=16), list[str]()
-    fit(task, Course(2, 1e-3, warmup=1, every=2), folder, device="cpu", workers=0, tell=told.append)
+    fit(task, Course(2, 1e-3, warmup=1, every=2), folder, seed=0, device="cpu", workers=0, tell=told.append)
     save_clip(task, folder / "model")
     assert "auc" in told[0]
     return folder / "model"
@@ -224,12 +224,12 @@ def test_a_run_that_was_cut_ends_as_one_that_was_not(
 
     whole, halved = task(), task()
     before = loss(whole)
-    fit(whole, course, tmp_path / "whole", device="cpu", workers=0, tell=lambda _: None)
+    fit(whole, course, tmp_path / "whole", seed=0, device="cpu", workers=0, tell=lambda _: None)
     assert loss(whole) < 0.8 * before
     with pytest.raises(KeyboardInterrupt):
-        fit(halved, course, tmp_path / "cut", device="cpu", workers=0, tell=stop)
+        fit(halved, course, tmp_path / "cut", seed=0, device="cpu", workers=0, tell=stop)
     resumed = task()
-    fit(resumed, course, tmp_path / "cut", device="cpu", workers=0, tell=cut.append)
+    fit(resumed, course, tmp_path / "cut", seed=0, device="cpu", workers=0, tell=cut.append)
     assert len(cut) == 3
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name

@@ -6,15 +6,20 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from tqdm import tqdm
 
 from aotd.zoo.ship import MODELS, ship
 
+_COMPARED: Final = "video_llm"
+"""A model that is trained to be compared with one that is shipped."""
+
 
 class _Trainer(Protocol):
-    def __call__(self, home: Path, *, device: str, workers: int, tell: Callable[[str], None]) -> None: ...
+    def __call__(
+        self, home: Path, *, seed: int, device: str, workers: int, tell: Callable[[str], None]
+    ) -> None: ...
 
 
 def _trainer(name: str) -> _Trainer:
@@ -35,6 +40,10 @@ def _trainer(name: str) -> _Trainer:
         from aotd.zoo.events import train_events
 
         return train_events
+    if name == _COMPARED:
+        from aotd.zoo.video_llm import train_video_llm
+
+        return train_video_llm
     from aotd.zoo.planner import train_planner
 
     return train_planner
@@ -43,10 +52,13 @@ def _trainer(name: str) -> _Trainer:
 def main() -> int:
     """Read the command line, and do it."""
     parser = argparse.ArgumentParser(prog="python -m aotd.zoo", description=__doc__)
-    parser.add_argument("job", choices=[*MODELS, "all", "ship", "quality"], help="what to train, or to do")
+    parser.add_argument(
+        "job", choices=[*MODELS, _COMPARED, "all", "ship", "quality"], help="what to train, or to do"
+    )
     parser.add_argument(
         "--home", type=Path, default=Path("zoo-runs"), help="folder of curves and checkpoints"
     )
+    parser.add_argument("--seed", type=int, default=0, help="of the first weights and of the batches")
     parser.add_argument("--device", default="cpu", help="such as cuda:0")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw the household")
     parser.add_argument("--clips", type=int, default=70, help="quality: clips of the test split")
@@ -65,7 +77,8 @@ def _do(given: argparse.Namespace) -> int:
     if given.job != "ship":
         for name in MODELS if given.job == "all" else (given.job,):
             tqdm.write(f"{name}: into {given.home / name}; a run that was stopped goes on")
-            _trainer(name)(given.home, device=given.device, workers=given.workers, tell=tqdm.write)
+            train = _trainer(name)
+            train(given.home, seed=given.seed, device=given.device, workers=given.workers, tell=tqdm.write)
         if given.job != "all":
             return 0
     for line in ship(given.home):

@@ -48,14 +48,14 @@ _TEXT: Final = {
 }
 
 
-def train_clip(home: Path, *, device: str, workers: int, tell: Callable[[str], None]) -> None:
+def train_clip(home: Path, *, seed: int, device: str, workers: int, tell: Callable[[str], None]) -> None:
     """Train CLIP from the detector in `home/detector/model`; it goes to `home/clip/model`."""
     mend_torchvision()
     from transformers import Owlv2ForObjectDetection
 
     owl = Owlv2ForObjectDetection.from_pretrained(str(home / "detector" / "model"), dtype=torch.float32)
-    task = ClipTask(owl.owlv2.vision_model, COURSE.seed)
-    fit(task, COURSE, home / "clip", device=device, workers=workers, tell=tell)
+    task = ClipTask(owl.owlv2.vision_model, seed)
+    fit(task, COURSE, home / "clip", seed=seed, device=device, workers=workers, tell=tell)
     save_clip(task, home / "clip" / "model")
 
 

@@ -288,10 +288,10 @@ def detection_scores(logits: Tensor, boxes: Tensor, batch: Batch, mean: Tensor) 
     }
 
 
-def train_detector(home: Path, *, device: str, workers: int, tell: Callable[[str], None]) -> None:
+def train_detector(home: Path, *, seed: int, device: str, workers: int, tell: Callable[[str], None]) -> None:
     """Train into `home/detector`; the finished model is `home/detector/model`."""
-    task = DetectorTask(COURSE.seed)
-    fit(task, COURSE, home / "detector", device=device, workers=workers, tell=tell)
+    task = DetectorTask(seed)
+    fit(task, COURSE, home / "detector", seed=seed, device=device, workers=workers, tell=tell)
     save_detector(task, home / "detector" / "model")
 
 

@@ -186,14 +186,14 @@ def _numbers(words: Sequence[str]) -> Tensor:
     return torch.tensor([-1, *(known.index(word) for word in words)])
 
 
-def train_events(home: Path, *, device: str, workers: int, tell: Callable[[str], None]) -> None:
+def train_events(home: Path, *, seed: int, device: str, workers: int, tell: Callable[[str], None]) -> None:
     """Train the event model, or go on where an earlier call was stopped.
 
     Parameters
     ----------
     home
         Folder of all models: `detector/model` is read; `events` gets the tracks, the curve and `model`.
-    device, workers, tell
+    seed, device, workers, tell
         As `zoo.fit.fit`.
     """
     detector = find_checkpoint(str(home / "detector" / "model"))
@@ -203,6 +203,6 @@ def train_events(home: Path, *, device: str, workers: int, tell: Callable[[str],
         for split, count in _CLIPS.items()
     }
     shape = EventShape(names=CLASSES, actions=ACTIONS, features=shelves["train"].features)
-    task = EventTask(shape, shelves["train"], shelves["validation"], seed=0)
-    fit(task, COURSE, folder, device=device, workers=workers, tell=tell)
+    task = EventTask(shape, shelves["train"], shelves["validation"], seed)
+    fit(task, COURSE, folder, seed=seed, device=device, workers=workers, tell=tell)
     save_event_model(task.events, folder / "model")

@@ -38,7 +38,6 @@ class Course(NamedTuple):
     """Weight decay."""
     every: int = 500
     """Steps between two evaluations; each is a row of the curve and a checkpoint."""
-    seed: int = 0
 
 
 class Task(Protocol):
@@ -67,6 +66,7 @@ def fit(
     course: Course,
     folder: Path,
     *,
+    seed: int,
     device: str,
     workers: int,
     tell: Callable[[str], None],
@@ -76,18 +76,25 @@ def fit(
     Parameters
     ----------
     folder
-        Gets `curve.csv` and `state.pt` (weights, optimizer, steps done); made if it is not there.
+        Gets `curve.csv` and `state.pt` (weights, optimizer, steps done, seed); made if it is not there.
+    seed
+        With which the task was made.
     device
         Such as `cpu` or `cuda:0`.
     workers
         Processes that make batches.
     tell
         Takes a line of progress.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds a run with another seed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     task.model.to(device)
     optimizer = torch.optim.AdamW(task.model.parameters(), weight_decay=course.decay, betas=(0.9, 0.98))
-    done = _resume(task.model, optimizer, folder)
+    done = _resume(task.model, optimizer, seed, folder)
     parts: dict[str, float] = {}
     began, since = time.monotonic(), done
     task.model.train()
@@ -108,7 +115,7 @@ def fit(
             steps = (step % course.every) + 1  # the parts' means are those since the last row
             row = {"step": step + 1, **{name: part / steps for name, part in parts.items()}, **measured}
             parts = {}
-            _save(task.model, optimizer, step + 1, folder)
+            _save(task.model, optimizer, step + 1, seed, folder)
             _add_row(row, folder / _CURVE)
             speed = (step + 1 - since) / (time.monotonic() - began)
             tell(f"{speed:.2f} steps/s  " + "  ".join(f"{name} {value:.4g}" for name, value in row.items()))
@@ -154,17 +161,20 @@ def alone(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, folder: Path) -> int:
+def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, seed: int, folder: Path) -> int:
     if not (folder / _STATE).is_file():
         return 0
     state = torch.load(folder / _STATE, weights_only=True, map_location="cpu")
+    if state["seed"] != seed:
+        raise ValueError(f"{folder} holds a run with seed {state['seed']}: give that seed, or another --home")
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     return int(state["steps"])
 
 
-def _save(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int, folder: Path) -> None:
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "steps": steps}
+def _save(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int, seed: int, folder: Path) -> None:
+    parts = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    state = {**parts, "steps": steps, "seed": seed}
     fresh = folder / f"{_STATE}.new"
     torch.save(state, fresh)
     fresh.replace(folder / _STATE)

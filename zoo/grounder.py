@@ -52,7 +52,7 @@ _ABSENT: Final = 2
 _WARMTH: Final = 0.07
 
 
-def train_grounder(home: Path, *, device: str, workers: int, tell: Callable[[str], None]) -> None:
+def train_grounder(home: Path, *, seed: int, device: str, workers: int, tell: Callable[[str], None]) -> None:
     """Train UniVTG on the CLIP in `home/clip/model`; it goes to `home/grounder/model`."""
     folder, clip = home / "grounder", home / "clip" / "model"
     towers = load_clip(ClipWeights("transformers", find_checkpoint(str(clip), None)), "float32", device)
@@ -61,8 +61,8 @@ def train_grounder(home: Path, *, device: str, workers: int, tell: Callable[[str
         kept_excerpts(folder / f"{part.split}.safetensors", towers, weights, part, workers=workers, tell=tell)
         for part in (Part("train", _FIRST, _TRAINED), Part("validation", 0, _MEASURED))
     )
-    task = GrounderTask(towers, train, measured, COURSE.seed)
-    fit(task, COURSE, folder, device=device, workers=workers, tell=tell)
+    task = GrounderTask(towers, train, measured, seed)
+    fit(task, COURSE, folder, seed=seed, device=device, workers=workers, tell=tell)
     save_grounder(task, folder / "model")
 
 

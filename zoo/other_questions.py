@@ -96,6 +96,12 @@ _SENTENCES: Final = (
     *("is the {t} on the table", "what instrument does {s} play", "describe the video"),
 )
 
+_SYLLABLES: Final = (
+    *("ba", "bro", "ca", "cle", "da", "dle", "en", "er", "fa", "fli", "ga", "gle", "hi", "ing", "ka", "lo"),
+    *("ma", "mer", "na", "nu", "ot", "pan", "per", "pi", "qua", "ra", "rem", "sa", "ska", "ter", "ti", "tro"),
+    *("um", "va", "ver", "wa", "wi", "ya", "zo", "zle"),
+)
+
 _T = TypeVar("_T")
 
 
@@ -107,7 +113,7 @@ def with_unknown_word(reading: Reading, split: Split, rng: random.Random) -> Rea
     ValueError
         If the question names none.
     """
-    thing, verb = _pick(_THINGS.split(), split, rng), _pick(_VERBS.split(), split, rng)
+    thing, verb = (_unknown(words.split(), split, rng) for words in (_THINGS, _VERBS))
     swaps = []
     for name in ("asked", "event"):
         phrase = getattr(reading, name)
@@ -134,6 +140,13 @@ def other_question(split: Split, rng: random.Random) -> str:
     )
     text = text[:1].upper() + text[1:] if rng.random() < 0.5 else text
     return f"{text}?" if rng.random() < 0.5 else text
+
+
+def _unknown(words: Sequence[str], split: Split, rng: random.Random) -> str:
+    """Choose a word; in training as often make one up, so that it is not some words that are unknown."""
+    if split == "train" and rng.random() < 0.5:
+        return "".join(rng.choice(_SYLLABLES) for _ in range(rng.randint(1, 3)))
+    return _pick(words, split, rng)
 
 
 def _pick(words: Sequence[_T], split: Split, rng: random.Random) -> _T:

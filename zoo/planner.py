@@ -1,8 +1,9 @@
 """Train the planner: a Qwen2 of 2 million weights, from nothing, on questions of the household.
 
 It stands where any chat model that plans does and is asked by the same prompt, of which its chat template
-keeps the question and the options: it has learnt the functions, the rules and the examples by heart. It knows
-no other question and says so. Class: Qwen2 (Yang et al., 2024), as transformers has it.
+keeps the question and whether there are options: it has learnt the functions, the rules and the examples by
+heart, and how options are worded changes no program. It knows no other question and says so.
+Class: Qwen2 (Yang et al., 2024), as transformers has it.
 """
 
 from __future__ import annotations
@@ -52,11 +53,14 @@ _CHAT: Final = (
     "{%- if not asked.text -%}"
     "{{- raise_exception('this model only plans: no question stands between <question> and </question>') -}}"
     "{%- endif -%}"
-    "{{- '<|im_start|>' + asked.text.strip() + '<|im_end|>' -}}"
+    "{%- set parts = asked.text.split('\\nPossible answers: ') -%}"
+    "{%- set options = 'None' if parts[1].strip() == 'None' else 'given' -%}"
+    "{{- '<|im_start|>' + parts[0].strip() + '\\nPossible answers: ' + options + '<|im_end|>' -}}"
     "{%- if add_generation_prompt -%}{{- '<|im_start|>' -}}{%- endif -%}"
 )
 _BETWEEN: Final = r'(?:(?:\n[^"\n]*)+"?|"[\])},][^"\n]*(?:\n[^"\n]*)*"?)'
-_OPTIONS: Final = "\nPossible answers: "
+_OPTIONS: Final = ("\nPossible answers: given", "\nPossible answers: None")
+"""What the chat template leaves of the options."""
 _ALWAYS: Final = r'(?:person(?=")|what the person does(?="))'
 _CODE: Final = re.compile(rf"(?:```python)?{_BETWEEN}(?:{_ALWAYS}{_BETWEEN})*(?:person is(?= ))?")
 """What stands in a reply between two literals that depend on the question: each is one token."""
@@ -160,15 +164,15 @@ def planner_tokenizer(lessons: int = 8000) -> Any:
     """Learn a vocabulary from some lessons: byte pairs for words, and whole pieces of programs.
 
     The class is Qwen2's own: transformers loads no other beside such a model. Its chat template keeps the
-    question and its options, of all that it is given.
+    question and whether it has options, of all that it is given.
     """
     from tokenizers import AddedToken
     from transformers import Qwen2Tokenizer
 
-    texts, code = list[str](), {_OPTIONS}
+    texts, code = list[str](), set(_OPTIONS)
     for question, reply, reading in draw_lessons("words", lessons):
         code |= set(_CODE.findall(reply)) if reading else set()
-        texts += [quoted(question.text), quoted(question.options), *_CODE.split(reply)]
+        texts += [quoted(question.text), *_CODE.split(reply)]
     pad, _, end = _SPECIALS
     tokenizer = Qwen2Tokenizer().train_new_from_iterator(
         texts, _WORDS, new_special_tokens=list(_SPECIALS), show_progress=False
@@ -201,8 +205,8 @@ def save_planner(task: PlannerTask, folder: Path) -> None:
     task.model.float()
 
 
-def train_planner(home: Path, *, device: str, workers: int, tell: Callable[[str], None]) -> None:
+def train_planner(home: Path, *, seed: int, device: str, workers: int, tell: Callable[[str], None]) -> None:
     """Train the planner, or go on with it, in `home/planner`, and write it to `home/planner/model`."""
-    task = PlannerTask(COURSE.seed, planner_tokenizer())
-    fit(task, COURSE, home / "planner", device=device, workers=workers, tell=tell)
+    task = PlannerTask(seed, planner_tokenizer())
+    fit(task, COURSE, home / "planner", seed=seed, device=device, workers=workers, tell=tell)
     save_planner(task, home / "planner" / "model")

@@ -46,7 +46,8 @@ _SEVERAL: Final = 4
 
 _REFUSED: Final = 0.15
 _OWN_WORDS: Final = 0.3
-"""How often a question is refused, or in STAR's own words."""
+_OPEN: Final = 0.1
+"""How often a question is refused, is in STAR's own words, has no options."""
 _OF_WORLD: Final = 0.75
 """How often a move is one of the world's."""
 
@@ -188,8 +189,11 @@ def _original(form: str, rng: random.Random) -> str:
     """Ask in STAR's own words about moves and states that training may have."""
     asked, condition = _draw_action(rng, by_verb=True), _draw_action(rng, by_verb=rng.random() < 0.5)
     states = [Relation(*state, relation_phrase(*state)) for state in (_draw_state(rng), _draw_state(rng))]
-    if rng.random() < 0.2:  # both about one object
+    alike = rng.random()
+    if alike < 0.2:  # both about one object
         condition = next((a for a in _ALLOWED if a.verb == condition.verb and a.obj == asked.obj), condition)
+    elif alike < 0.4:  # the same done twice
+        condition = rng.choice([a for a in _ALLOWED if a.verb == asked.verb])
     return TEMPLATES[form].question.format(a=_words(asked), c=_words(condition), r=states)
 
 
@@ -210,12 +214,11 @@ def _draw_state(rng: random.Random) -> tuple[str, str]:
 
 
 def _options(form: str, rng: random.Random) -> tuple[str, ...] | None:
-    """Offer four moves, or now and then a few more or less, or none."""
-    count = rng.choices((4, None, 2, 3, 5), (16, 2, 1, 1, 1))[0]
-    if count is None:
+    """Offer four moves, or now and then none."""
+    if rng.random() < _OPEN:
         return None
     option = TEMPLATES[form].option.text
-    texts = dict.fromkeys(option.format(o=_words(_draw_action(rng, by_verb=False))) for _ in range(count))
+    texts = dict.fromkeys(option.format(o=_words(_draw_action(rng, by_verb=False))) for _ in range(4))
     return tuple(text[:1].upper() + text[1:] for text in texts)
 
 

@@ -88,6 +88,8 @@ Sequence_T1
   What object did {S} {v} once {they} {past}?
   Having {done}, which object did {S} {v}?
   What item did {S} {v} right after {ing}?
+  After {ing}, which object was {v_part} by {S}?
+  What had been {v_part} once {S} had {done}?
   validation: After {they} {past}, what was {v_part} by {S}?
   test: After {ing}, what did {S} {v}?
   test: Which object did {S} {v} after {ing}?
@@ -104,6 +106,8 @@ Sequence_T2
   What object did {S} {v} before {they} {past}?
   Prior to {ing}, which object did {S} {v}?
   What item did {S} {v} right before {ing}?
+  Before {ing}, which object was {v_part} by {S}?
+  What had been {v_part} when {S} {past}?
   validation: Before {they} {past}, what was {v_part} by {S}?
   test: Before {ing}, what did {S} {v}?
   test: Which object did {S} {v} before {ing}?
@@ -187,6 +191,9 @@ Prediction_T1
   Next, what will {S} do?
   Guess what {S} will do next.
   What would {S} do next?
+  What {does} {S} get up to next?
+  What would be next for {S} to do?
+  What {is} {S} doing next?
   validation: What will be done next by {S}?
   test: What is going to happen next?
   test: What will {S} probably do next?
