@@ -27,8 +27,8 @@ SLICE = {
     "grounding": 45,
     "action": 60,
     "one-hop questions": 60,
-    "whole agent": 45,
-    "chains kept": 45,
+    "whole agent": 60,
+    "chains kept": 60,
     "planted faults refused": 99,
 }
 """Floors of a slice: lower than `FLOORS`, since five clips say less than seventy."""

@@ -44,10 +44,11 @@ FLOORS: Final[Mapping[str, float]] = {
     "action, margin": 60,
     "one-hop questions": 75,
     "one-hop questions, margin": 35,
-    "whole agent": 57,
+    "whole agent": 73,
     "whole agent: Interaction": 95,
     "whole agent: Sequence": 88,
-    "chains kept": 55,
+    "whole agent: Prediction": 72,
+    "chains kept": 71,
     "planted faults refused": 99,
 }
 """Least values, in per cent or points, on seventy clips of the test split: below what was shipped."""
