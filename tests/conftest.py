@@ -32,6 +32,17 @@ def sandbox() -> Iterator[Sandbox]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread: for matrices as small as the tests' more only wait for one another."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def aotd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aotd:
     """Run a command in this process; return exit code, standard output and standard error."""

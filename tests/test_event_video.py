@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -41,13 +41,7 @@ KNOWN = (OPEN_BOX, CLOSE_BOX, TAKE_BOOK, PUT_BOOK, CLOSE_DOOR)
 SURE, LEAST = 0.5, 0.1
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Keep to one thread: at these sizes more of them wait for one another."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def columns(*rows: tuple[float, ...]) -> torch.Tensor:

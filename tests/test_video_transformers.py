@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -35,21 +35,16 @@ Folder = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
+def folder(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """Save a tiny model when it is first asked for."""
-    import torch
-
     mend_torchvision()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # models this small only wait for each other
     root = tmp_path_factory.mktemp("tiny")
 
     def saved(kind: str, context: int = 4096) -> Path:
         path = root / f"{kind}-{context}"
         return path if path.exists() else save_tiny(kind, path, context=context)
 
-    yield saved
-    torch.set_num_threads(threads)
+    return saved
 
 
 def load(path: Path, **settings: Any) -> TransformersVideoChat:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,18 +21,11 @@ from aotd.zoo.events import ACTIONS, EventTask, event_scores
 from aotd.zoo.fit import Batch, Course, fit
 from aotd.zoo.track_data import Shelf, draw_clip, keep_tracks, labels
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 _FEATURES = 8
 _KEPT = 50
 """Clips of a file."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Keep to one thread: at these sizes more of them wait for one another."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def ideal(clip: Clip) -> Batch:
@@ -89,6 +81,7 @@ def test_a_handful_of_clips_is_learnt(shelf: Shelf, tmp_path: Path) -> None:
         made,
         Course(steps=100, peak=8e-3, warmup=10, every=100),
         tmp_path,
+        seed=0,
         device="cpu",
         workers=0,
         tell=_quiet,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ from aotd.zoo.wordings import WORDINGS
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHAPE = {
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -72,17 +74,6 @@ UNUSABLE = Attempt(
 def plain(text: str) -> str:
     """Give a question without what is now and then left out of it."""
     return text.lower().rstrip("?.")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Run on one thread: at this size more only wait for each other."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

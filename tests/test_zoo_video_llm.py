@@ -24,14 +24,7 @@ from aotd.world.split import seed_of
 from aotd.zoo.video_llm import LlmTask, new_video_llm, save_video_llm, video_tokens
 from aotd.zoo.video_turns import FRAMES, Scene, keep_scenes, turn_tokenizer, turns_of
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Any:
-    """Run on one thread: at this size more only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ Equal on every machine, so that a run with made-up weights can be resumed. They 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from aotd.prompts.loader import examples
@@ -24,20 +25,20 @@ def _corpus() -> list[str]:
     return [*examples().values(), "<|im_start|>user What is the person doing in the video? yes no (A) (B)"]
 
 
-def byte_pairs(specials: tuple[str, ...]) -> Any:
-    """Learn a byte-level vocabulary from our examples; `specials` come first."""
+def byte_pairs(specials: tuple[str, ...], texts: Iterable[str] | None = None, words: int = _WORDS) -> Any:
+    """Learn a byte-level vocabulary, of our examples unless other texts are given; `specials` come first."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=_WORDS,
+        vocab_size=words,
         special_tokens=list(specials),
         show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
-    tokenizer.train_from_iterator(_corpus(), trainer)
+    tokenizer.train_from_iterator(_corpus() if texts is None else texts, trainer)
     return tokenizer
 
 

@@ -30,7 +30,16 @@ from aotd.zoo.frames import as_filmed
 from aotd.zoo.phrases import ACTIONS, SAYINGS, pick_text, truth
 from aotd.zoo.words import clip_tokenizer
 
-__all__ = ["COURSE", "ClipTask", "draw_squares", "new_clip", "save_clip", "train_clip"]
+__all__ = [
+    "COURSE",
+    "ClipTask",
+    "draw_squares",
+    "new_clip",
+    "save_clip",
+    "tower_shape",
+    "tower_weights",
+    "train_clip",
+]
 
 COURSE: Final = Course(steps=1_200, peak=4e-4, warmup=100, every=100)
 
@@ -76,9 +85,6 @@ def new_clip(tower: Any, tokenizer: Any) -> Any:
     """
     from transformers import CLIPConfig, CLIPModel
 
-    seen = tower.config
-    shape = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-    same = (*shape, "hidden_act", "image_size", "patch_size", "layer_norm_eps")
     ends = ("bos_token_id", "eos_token_id", "pad_token_id")
     config = CLIPConfig(
         text_config={
@@ -88,7 +94,7 @@ def new_clip(tower: Any, tokenizer: Any) -> Any:
             "vocab_size": len(tokenizer),
             "max_position_embeddings": TOKENS,
         },
-        vision_config={name: getattr(seen, name) for name in same},
+        vision_config=tower_shape(tower),
         projection_dim=_PROJECTED,
     )
     # In bfloat16 the plain attention is the faster one on a CPU at this size.
@@ -96,9 +102,20 @@ def new_clip(tower: Any, tokenizer: Any) -> Any:
     for module in clip.modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
-    state = {name.replace("pre_layernorm", "pre_layrnorm"): t for name, t in tower.state_dict().items()}
-    clip.vision_model.load_state_dict(state)
+    clip.vision_model.load_state_dict(tower_weights(tower))
     return clip
+
+
+def tower_shape(tower: Any) -> dict[str, Any]:
+    """Give the sizes of an OWLv2 image tower as CLIP's configuration names them."""
+    shape = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    same = (*shape, "hidden_act", "image_size", "patch_size", "layer_norm_eps")
+    return {name: getattr(tower.config, name) for name in same}
+
+
+def tower_weights(tower: Any) -> dict[str, Tensor]:
+    """Give the weights of an OWLv2 image tower as CLIP's image tower names them."""
+    return {name.replace("pre_layernorm", "pre_layrnorm"): t for name, t in tower.state_dict().items()}
 
 
 class ClipTask:

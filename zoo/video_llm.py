@@ -21,6 +21,7 @@ from aotd.tools.checkpoints import find_checkpoint
 from aotd.tools.clip_features import normalised
 from aotd.tools.torchvision_cpu import mend_torchvision
 from aotd.world.split import Split
+from aotd.zoo.clip import tower_shape, tower_weights
 from aotd.zoo.fit import Batch, Course, fit
 from aotd.zoo.video_turns import Scene, keep_scenes, turn_tokenizer, turns_of
 
@@ -76,11 +77,9 @@ def new_video_llm(tower: Any, tokenizer: Any) -> Any:
     )
 
     seen = tower.config
-    shape = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-    same = (*shape, "hidden_act", "image_size", "patch_size", "layer_norm_eps")
     side = seen.image_size // seen.patch_size
     config = LlavaNextVideoConfig(
-        vision_config=CLIPVisionConfig(**{name: getattr(seen, name) for name in same}),
+        vision_config=CLIPVisionConfig(**tower_shape(tower)),
         text_config=Qwen2Config(
             vocab_size=len(tokenizer),
             max_position_embeddings=_CONTEXT,
@@ -97,9 +96,8 @@ def new_video_llm(tower: Any, tokenizer: Any) -> Any:
         video_seq_length=side * side // 4,
     )
     model = LlavaNextVideoForConditionalGeneration(config)
-    state = {name.replace("pre_layernorm", "pre_layrnorm"): t for name, t in tower.state_dict().items()}
     inner: Any = getattr(model.model.vision_tower, "vision_model", model.model.vision_tower)
-    inner.load_state_dict(state)
+    inner.load_state_dict(tower_weights(tower))
     return model
 
 

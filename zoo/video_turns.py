@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from aotd.tools.clip_features import square_pixels
 from aotd.tools.models import Frames, VideoRequest
+from aotd.tools.random_tokenizers import byte_pairs
 from aotd.tools.video_tasks import TaskPrompt, ask_task
 from aotd.traces.star_phrases import action_phrase
 from aotd.world.annotate import ask
@@ -182,7 +183,7 @@ class _Drawn(Dataset[Tensor]):
 
 def turn_tokenizer(episodes: int = 300) -> Any:
     """Learn a vocabulary from some turns: byte pairs for words, and a token for what all prompts share."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import AddedToken
     from transformers import PreTrainedTokenizerFast
 
     shared = sorted(_shared())
@@ -193,16 +194,7 @@ def turn_tokenizer(episodes: int = 300) -> Any:
             for piece in shared:
                 text = text.replace(piece, "\n")
             texts += [*text.split("\n"), turn.reply]
-    words = Tokenizer(models.BPE())
-    words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    words.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=_WORDS,
-        special_tokens=list(_SPECIALS),
-        show_progress=False,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )
-    words.train_from_iterator(texts, trainer)
+    words = byte_pairs(_SPECIALS, texts, _WORDS)
     words.add_tokens([AddedToken(piece, normalized=False) for piece in shared])
     return PreTrainedTokenizerFast(
         tokenizer_object=words,
