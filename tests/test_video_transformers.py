@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -325,3 +327,16 @@ def test_a_true_shape_on_a_gpu(tmp_path: Path) -> None:
     chat = TransformersVideoChat(checkpoint, device="cuda:0", dtype="bfloat16", context=8192)
     replies = chat.chat([turn("What is it?", frames=32, seed=seed, size=(270, 480)) for seed in range(2)])
     assert all(isinstance(reply, Reply) and reply.prompt_tokens > 32 * 144 for reply in replies)
+
+
+def test_it_loads_as_the_first_model_of_a_process(folder: Folder) -> None:
+    """A video language model is the first that a process loads, whatever torchvision is installed."""
+    code = (
+        "import sys; from aotd.tools.checkpoints import find_checkpoint\n"
+        "from aotd.tools.video_transformers import TransformersVideoChat\n"
+        "found = find_checkpoint(sys.argv[1])\n"
+        "TransformersVideoChat(found, device='cpu', dtype='float32', max_frames=2).check()"
+    )
+    words = [sys.executable, "-c", code, str(folder("llava-next-video"))]
+    ran = subprocess.run(words, capture_output=True, text=True, check=False, timeout=240)
+    assert ran.returncode == 0, ran.stderr

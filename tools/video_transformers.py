@@ -19,6 +19,7 @@ from aotd.tools.checkpoints import Checkpoint
 from aotd.tools.extras import need_packages
 from aotd.tools.loading import UnusableCheckpoint, load_model, load_part, torch_device
 from aotd.tools.models import ModelIdentity, Reply, ToolError
+from aotd.tools.torchvision_cpu import mend_torchvision
 from aotd.tools.video_chat import VideoTurn
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ class TransformersVideoChat:
         """Load the processor once, and give it with the longest prompt and reply, in tokens."""
         if self._parts is not None:
             return self._parts
+        mend_torchvision()
         from transformers import AutoConfig, AutoProcessor
 
         processor = _video_processor(load_part(AutoProcessor, self._checkpoint), self._checkpoint)
