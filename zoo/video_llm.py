@@ -126,7 +126,7 @@ class LlmTask:
     ) -> None:
         self._llm, self._tokenizer, self._seed = llm, tokenizer, seed
         self._train, self._validation = train, validation
-        self.spread = float(torch.stack([scene.features for scene in train[:200]]).float().std())
+        self._spread = float(torch.stack([scene.features for scene in train[:200]]).float().std())
         parts = {"projector": llm.model.multi_modal_projector, "language": llm.model.language_model}
         self.model = nn.ModuleDict({**parts, "words": llm.lm_head})
 
@@ -139,7 +139,7 @@ class LlmTask:
         scenes = [self._train[number] for number in order[place : place + _CLIPS].tolist()]
         batch = turns_of(scenes, self._tokenizer, choices=step >= _CAPTIONS, first=passed)
         noise = torch.randn(batch["features"].shape, generator=torch.Generator().manual_seed(step))
-        return {**batch, "features": batch["features"] + _NOISE * self.spread * noise}
+        return {**batch, "features": batch["features"] + _NOISE * self._spread * noise}
 
     def loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Weigh the tokens of replies, those of captions and of choices by themselves."""

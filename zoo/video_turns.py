@@ -139,14 +139,14 @@ def keep_scenes(
     Parameters
     ----------
     folder
-        Gets `SPLIT-EYE.safetensors`.
+        Gets `SPLIT-EPISODES-EYE.safetensors`.
     see
         Gives the features of a clip's frames, [frames, 3, side, side] uint8, at the top of padded squares.
     eye
         What tells the weights apart that `see` uses.
     """
     spans = list(_spans(split, first, episodes))
-    file = folder / f"{split}-{eye}.safetensors"
+    file = folder / f"{split}-{episodes}-{eye}.safetensors"
     if file.is_file():
         features = load_file(file)["features"]
     else:
