@@ -50,7 +50,7 @@ def ask(
     ] = None,
     end: Annotated[float | None, typer.Option(min=0, help="... up to this second")] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Settings that come with aotd: oracle, served, paper, modern")
+        str | None, typer.Option(help="Settings that come with aotd: oracle, served, paper, modern, demo")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings, over the preset")] = None,
     annotations: Annotated[

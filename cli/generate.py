@@ -34,7 +34,7 @@ def generate(
     videos: Annotated[Path | None, typer.Option(help="Folder of videos; without it none is opened")] = None,
     fps: Annotated[Path | None, typer.Option(help='JSON file {"VIDEO.mp4": frames per second}')] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Settings that come with aotd: oracle, served, paper, modern")
+        str | None, typer.Option(help="Settings that come with aotd: oracle, served, paper, modern, demo")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings, over the preset")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Answer the first N questions only")] = None,

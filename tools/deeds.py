@@ -15,8 +15,8 @@ from aotd.traces.star_vocabulary import Action
 __all__ = ["fits", "fitting_options", "told_actions", "told_objects"]
 
 
-def fits(phrase: Phrase, done: Action) -> bool:
-    """Tell whether an action is what a phrase says: its verb, its object, or both."""
+def fits(phrase: Phrase, done: Action | Phrase) -> bool:
+    """Tell whether an action, or what a text says, is what a phrase says: its verb, its object, or both."""
     if phrase.verb is None and phrase.obj is None:
         return False
     return phrase.verb in (None, done.verb) and phrase.obj in (None, done.obj)

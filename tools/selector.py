@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from pydantic import JsonValue
 
+from aotd.tools.deeds import fits
 from aotd.tools.models import Choice, Embedder, EmbedRequest, ModelIdentity, SelectRequest, ToolError, Vector
 from aotd.traces.answers import normalise
 from aotd.traces.star_phrases import parse_phrase
@@ -115,7 +116,9 @@ def _by_words(options: Sequence[str] | None, evidence: Sequence[str]) -> Choice 
     same = dict.fromkeys(o for o in options if normalise(o) in said)
     if same:
         return _only(same, "same words")
-    fitting = dict.fromkeys(o for o in options if any(_means(o, text) for text in evidence))
+    fitting = dict.fromkeys(
+        o for o in options if any(fits(parse_phrase(o), parse_phrase(text)) for text in evidence)
+    )
     return _only(fitting, "same verb and object") if fitting else None
 
 
@@ -142,11 +145,3 @@ def _texts(value: JsonValue) -> Iterator[str]:
     elif isinstance(value, dict):
         for item in value.values():
             yield from _texts(item)
-
-
-def _means(option: str, text: str) -> bool:
-    """Tell whether a text says what an option says: its verb, its object, or both."""
-    wanted, said = parse_phrase(option), parse_phrase(text)
-    if wanted.verb is None and wanted.obj is None:
-        return False
-    return wanted.verb in (None, said.verb) and wanted.obj in (None, said.obj)

@@ -22,7 +22,7 @@ from aotd.tools.clip_features import normalised
 from aotd.tools.torchvision_cpu import mend_torchvision
 from aotd.world.split import Split
 from aotd.zoo.clip import tower_shape, tower_weights
-from aotd.zoo.fit import Batch, Course, fit
+from aotd.zoo.fit import Batch, Course, fit, moved
 from aotd.zoo.video_turns import Scene, keep_scenes, turn_tokenizer, turns_of
 
 __all__ = [
@@ -146,13 +146,9 @@ class LlmTask:
         logits, wanted, block = self.replies(batch)
         each = F.cross_entropy(logits.float(), wanted, reduction="none")
         caption = block == 1
-        parts = {"caption_loss": each[caption].mean()}
-        if (~caption).any():
-            parts["choice_loss"] = each[~caption].mean()
-        return torch.stack(list(parts.values())).sum(), {
-            "caption_loss": parts["caption_loss"],
-            "choice_loss": parts.get("choice_loss", torch.zeros(())),
-        }
+        chosen = each[~caption].sum() / (~caption).sum().clamp(min=1)  # at first there are none
+        parts = {"caption_loss": each[caption].mean(), "choice_loss": chosen}
+        return torch.stack(list(parts.values())).sum(), parts
 
     def replies(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Give logits, wanted tokens and numbers of the turns of all tokens of replies."""
@@ -183,8 +179,7 @@ class LlmTask:
         right: dict[str, list[bool]] = {"captions": [], "choices": []}
         for start in range(0, len(self._validation), _CLIPS):
             batch = turns_of(self._validation[start : start + _CLIPS], self._tokenizer, choices=True, first=0)
-            device = self._llm.device
-            batch = {name: value.to(device) for name, value in batch.items()}
+            batch = moved(batch, self._llm.device)
             logits, wanted, block = self.replies(batch)
             rows = batch["told"][:, 1:].nonzero()[:, 0]
             hit = logits.argmax(-1) == wanted

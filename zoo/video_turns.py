@@ -21,11 +21,12 @@ from aotd.tools.clip_features import square_pixels
 from aotd.tools.models import Frames, VideoRequest
 from aotd.tools.random_tokenizers import byte_pairs
 from aotd.tools.video_tasks import TaskPrompt, ask_task
+from aotd.traces.records import GRID
 from aotd.traces.star_phrases import action_phrase
 from aotd.world.annotate import ask
 from aotd.world.draw import draw
 from aotd.world.motion import Episode, simulate
-from aotd.world.scene import FPS
+from aotd.world.scene import FPS, WIDTH
 from aotd.world.split import Split, seed_of
 from aotd.world.templates import action
 from aotd.zoo.excerpts import positions
@@ -40,7 +41,6 @@ _SPANS: Final = 3
 """Clips of an episode, at most."""
 _CHOICES: Final = 3
 """Questions about a clip in one batch, at most."""
-_SIDE: Final = 240
 _LEAST: Final = 6
 """Frames that an event must have in a clip to be told."""
 _SPECIALS: Final = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>")
@@ -97,7 +97,7 @@ def _spans(split: Split, first: int, episodes: int) -> Iterator[_Span]:
             about.setdefault(span, []).append(_choice(record))
         rng = random.Random(seed)  # noqa: S311 (no secret)
         for start, end in rng.sample(sorted(about), min(_SPANS, len(about))):
-            shown = tuple(positions(start, end - start)[:: 32 // FRAMES])
+            shown = tuple(positions(start, end - start)[:: GRID // FRAMES])
             yield _Span(seed, shown, _caption(episode, start, end), tuple(about[start, end]))
 
 
@@ -178,7 +178,7 @@ class _Drawn(Dataset[Tensor]):
             as_filmed(np.asarray(draw(episode, index)), random.Random(span.seed))  # noqa: S311 (no secret)
             for index in span.indices
         )
-        return torch.stack([square_pixels(p, None, _SIDE, antialias=True, pads=True) for p in pictures])
+        return torch.stack([square_pixels(p, None, WIDTH, antialias=True, pads=True) for p in pictures])
 
 
 def turn_tokenizer(episodes: int = 300) -> Any:
